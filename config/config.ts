@@ -1,0 +1,168 @@
+import type { Price } from '../gateway/pricing/price.ts';
+import type { Msat } from '../node/msat.ts';
+import type { Network } from '../node/node.ts';
+
+/*
+ * The configuration as the program uses it: every default filled in, every unit in the name, deeply frozen. Made only by
+ * load.ts from a file, the environment and flags. schema.ts says what a person may write.
+ */
+
+/** Where to listen. */
+export interface Listener {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** HTTPS with these PEM files, reread when they change. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+}
+
+/** The simulated Lightning network. Play money. */
+export interface SimulatedNodeConfig {
+  readonly type: 'simulated';
+  /** A simnet served elsewhere (`sluice simnet`); absent: run one in this process, in the data folder. */
+  readonly url?: string;
+  /** Macaroon (hex) of the wallet at `url`. */
+  readonly macaroon?: string;
+  /** Port of the LND REST surface of the in-process network, on 127.0.0.1. */
+  readonly port: number;
+  /** True when the operator chose `port`: then a port in use is an error, else another is taken. */
+  readonly portChosen: boolean;
+  /** Each payment takes this long, ms. */
+  readonly latencyMs: number;
+  /** Share of payments that fail with "no route", 0 to 1. */
+  readonly failureRate: number;
+}
+
+export interface LndNodeConfig {
+  readonly type: 'lnd';
+  readonly url: string;
+  readonly tlsCertFile?: string;
+  readonly macaroonFile?: string;
+  readonly macaroon?: string;
+  readonly network?: Network;
+}
+
+export type NodeConfig = SimulatedNodeConfig | LndNodeConfig;
+
+export type StoreConfig =
+  | { readonly type: 'memory' }
+  | {
+      readonly type: 'sqlite';
+      readonly file: string;
+      /** `normal`: a power cut may forget the last spends, never a credit. `full`: every spend is on disk first. */
+      readonly spendDurability: 'normal' | 'full';
+    };
+
+/** Which upstream answers are charged for. Statuses as inclusive ranges. */
+export type StatusRanges = readonly (readonly [from: number, to: number])[];
+
+/** One thing for sale: a match and a price. */
+export interface ServiceConfig {
+  /** `[a-z0-9-]+` */
+  readonly name: string;
+  /** Lower-case host name without port, or `*.example.com`; absent: any host that no other service names. */
+  readonly host?: string;
+  /** find-my-way pattern: `/quote`, `/pack/*`, `/users/:id`. */
+  readonly path: string;
+  /** Upper case; absent: every method. GET also means HEAD. */
+  readonly methods?: readonly string[];
+  readonly price: Price;
+  /** Origin and optional base path of the upstream. */
+  readonly upstream: string;
+  /** Removed from the front of the path before it is forwarded. */
+  readonly stripPrefix?: string;
+  /** Put in front of the path (after stripPrefix). */
+  readonly addPrefix?: string;
+  /** Set on the request to the upstream; replaces what the client sent. */
+  readonly requestHeaders: Readonly<Record<string, string>>;
+  /** Name of the Host header the upstream sees: the client's (`preserve`) or the upstream's own. */
+  readonly upstreamHost: 'upstream' | 'preserve';
+  readonly chargeOn: StatusRanges;
+  /** How long bought credit lives, seconds. */
+  readonly validForSec: number;
+  /** Value of `<svc>_capabilities`. */
+  readonly capabilities: string;
+  /** A header of its own in which the credential may stand, so that Authorization can go to the upstream. Lower case. */
+  readonly credentialHeader?: string;
+  /** The credential may stand in `?t=`. */
+  readonly credentialInQuery: boolean;
+  /** Cache-Control of paid answers; `upstream` leaves the upstream's own. */
+  readonly cacheControl: string;
+  readonly connectTimeoutMs: number;
+  /** Until the upstream's response head, ms. */
+  readonly headersTimeoutMs: number;
+  /** Without a byte from the upstream, ms. */
+  readonly idleTimeoutMs: number;
+  /** Request bodies over this are refused with 413, bytes. */
+  readonly maxBodyBytes: number;
+}
+
+/** Bounds on what a client may do before it paid. */
+export interface LimitsConfig {
+  readonly maxHeaderBytes: number;
+  readonly maxHeaderCount: number;
+  readonly maxUrlBytes: number;
+  readonly maxConnections: number;
+  /** Until a request's head is complete, ms. */
+  readonly headersTimeoutMs: number;
+  /** An idle kept-alive client connection is closed after, ms. */
+  readonly keepAliveTimeoutMs: number;
+  /** A client that reads or writes nothing for so long is cut, ms. */
+  readonly clientIdleTimeoutMs: number;
+  /** Bytes of verified credentials kept. */
+  readonly credentialCacheBytes: number;
+}
+
+/** How challenges are made. */
+export interface ChallengeConfig {
+  readonly invoiceExpirySec: number;
+  /** Invoices are at least this, msat. */
+  readonly minInvoiceMsat: Msat;
+  /** Begins the memo of every invoice. */
+  readonly memo: string;
+  /** Challenges a client address may ask at once, and how many come back a minute. */
+  readonly burst: number;
+  readonly perMinute: number;
+  /** Unpaid invoices outstanding in all, and the share of them kept for accounts that have paid (0 to 1). */
+  readonly maxOutstanding: number;
+  readonly reservedShare: number;
+  /** Unpaid invoices outstanding for one client address. */
+  readonly maxOutstandingPerClient: number;
+  /** Requests under way to the node at once, and how long one may take, ms. */
+  readonly nodeConcurrency: number;
+  readonly nodeTimeoutMs: number;
+  /** Also send the legacy `LSAT` line. */
+  readonly legacyLsat: boolean;
+}
+
+export interface Config {
+  readonly listen: readonly Listener[];
+  readonly admin: {
+    readonly host: string;
+    readonly port: number;
+  };
+  /** Absolute path. */
+  readonly dataDir: string;
+  /** Name of this gateway in invoices' memos and pages. */
+  readonly title: string;
+  readonly node: NodeConfig;
+  readonly store: StoreConfig;
+  /** Hex, 32 bytes each, newest first; empty: made at first start in the data folder. */
+  readonly masterKeys: readonly string[];
+  /** Peers whose X-Forwarded-For is believed: addresses or CIDR blocks. */
+  readonly trustedProxies: readonly string[];
+  /** Signs L402-Account and L402-Paid-Msat for the upstream; absent: they are sent unsigned. */
+  readonly identitySecret?: string;
+  readonly allowPlayMoney: boolean;
+  /** Upstream answers may be waited for this long after SIGTERM, ms. */
+  readonly drainTimeoutMs: number;
+  readonly log: {
+    readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+    readonly format: 'json' | 'pretty';
+  };
+  readonly limits: LimitsConfig;
+  readonly challenge: ChallengeConfig;
+  /** Origins that browsers may call from: `*` or a list. */
+  readonly corsOrigins: readonly string[];
+  readonly services: readonly ServiceConfig[];
+}

@@ -1,0 +1,84 @@
+/**
+ * Every reason for which the gateway itself answers with an error: a stable code, a status, and what the reader can do.
+ * `challenge` codes are answered with 402 and a fresh challenge by send-challenge, never here.
+ */
+const REGISTRY = {
+  'bad-request': 400,
+  'bad-target': 400,
+  'too-many-retries': 409,
+  'retry-in-flight': 409,
+  'no-service': 404,
+  'not-found': 404,
+  'method-refused': 405,
+  'body-too-large': 413,
+  'uri-too-long': 414,
+  'expectation-refused': 417,
+  'misdirected-cookie': 400,
+  'idempotency-mismatch': 422,
+  throttled: 429,
+  'headers-too-large': 431,
+  internal: 500,
+  'upstream-refused': 502,
+  'upstream-protocol': 502,
+  'node-unavailable': 503,
+  'store-unavailable': 503,
+  busy: 503,
+  draining: 503,
+  'upstream-timeout': 504,
+} as const satisfies Record<string, number>;
+
+/** A stable code that programs may branch on. */
+export type GatewayErrorCode = keyof typeof REGISTRY;
+
+/** An answer that the gateway gives in its own name. The message says what failed and what to do; it holds no secret. */
+export class GatewayError extends Error {
+  readonly code: GatewayErrorCode;
+  readonly status: number;
+  /** For Retry-After, seconds. */
+  readonly retryAfterSec: number | undefined;
+
+  constructor(
+    code: GatewayErrorCode,
+    message: string,
+    options: { readonly cause?: unknown; readonly retryAfterSec?: number } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'GatewayError';
+    this.code = code;
+    this.status = REGISTRY[code];
+    this.retryAfterSec = options.retryAfterSec;
+  }
+}
+
+/** What an error is as an HTTP answer. */
+export interface ErrorAnswer {
+  readonly status: number;
+  /** Flat name, value, name, value. */
+  readonly headers: readonly string[];
+  /** JSON text. */
+  readonly body: string;
+}
+
+/**
+ * The one place where an error becomes an answer: `{"error":{"code","message"}}`. What is not a GatewayError is a bug and
+ * is answered as `internal`, without its text.
+ */
+export function toErrorAnswer(error: unknown): ErrorAnswer {
+  const known =
+    error instanceof GatewayError
+      ? error
+      : new GatewayError('internal', 'The gateway failed; the operator finds the reason in its log.', {
+          cause: error,
+        });
+  const body = `${JSON.stringify({ error: { code: known.code, message: known.message } })}\n`;
+  const headers = [
+    'Content-Type',
+    'application/json; charset=utf-8',
+    'Content-Length',
+    String(Buffer.byteLength(body)),
+    'Cache-Control',
+    'no-store',
+  ];
+  if (known.retryAfterSec !== undefined) headers.push('Retry-After', String(known.retryAfterSec));
+  return { status: known.status, headers, body };
+}

@@ -1,0 +1,312 @@
+import type { Msat } from '../../node/msat.ts';
+
+/*
+ * The store port. Every verb is atomic, idempotent by the key it names, and judged by the store's own clock and
+ * contents: a verdict is what the store says inside the transaction, never what a gateway remembers.
+ *
+ * Invariant after every verb, for every account:  credited = spent + reserved + expired + balance.
+ * Ids (accountId, paymentHash) are lower-case hex; keys and leaseIds are printable ASCII of at most 128 characters.
+ */
+
+/** An account as it stands. All amounts msat. */
+export interface Account {
+  readonly accountId: string;
+  readonly service: string;
+  readonly creditedMsat: Msat;
+  readonly spentMsat: Msat;
+  readonly reservedMsat: Msat;
+  readonly expiredMsat: Msat;
+  readonly balanceMsat: Msat;
+  /** Unix seconds: the end of its latest credit. */
+  readonly expiresAtSec: number;
+  readonly revoked: boolean;
+}
+
+/** The terms that a paid credential was minted with: what a payment hash buys, and for whom. */
+export interface Claim {
+  readonly paymentHash: string;
+  readonly accountId: string;
+  readonly service: string;
+  /** What the payment credits; 0 for a pass. */
+  readonly creditMsat: Msat;
+  /** Unix seconds. The expiry as minted, never one that a holder narrowed. */
+  readonly expiresAtSec: number;
+}
+
+/** Outcome of {@link Store.claim} and {@link Store.redeem}. */
+export type ClaimOutcome =
+  /** This call was the first to present the payment. */
+  | { readonly kind: 'claimed' }
+  /** The same claim was made before: nothing changed. */
+  | { readonly kind: 'repeated' }
+  /** The payment hash was claimed for another account or other terms. First writer wins, for ever. */
+  | { readonly kind: 'taken' }
+  /** Expired, or at or before the purge watermark: its claim may have been purged, so it can buy nothing. */
+  | { readonly kind: 'too-late' }
+  | { readonly kind: 'revoked' };
+
+/** One credit to an account. `creditKey` is the payment hash, or `<hash>:excess` for what was overpaid. */
+export interface Credit {
+  readonly creditKey: string;
+  readonly accountId: string;
+  readonly service: string;
+  readonly amountMsat: Msat;
+  /** Unix seconds: the account lives at least as long. */
+  readonly expiresAtSec: number;
+}
+
+/** Outcome of {@link Store.credit}. */
+export type CreditOutcome = {
+  readonly kind: 'credited' | 'repeated' | 'too-late';
+  readonly account: Account;
+};
+
+/** One debit, known by its key for {@link SPEND_KEY_TTL_SEC}. */
+export interface Spend {
+  readonly accountId: string;
+  /** Unique for one attempt of one request. */
+  readonly key: string;
+  readonly amountMsat: Msat;
+}
+
+/** How long the key of a spend, an attempt or a lease is remembered after it ended, seconds. */
+export const SPEND_KEY_TTL_SEC = 600;
+
+/** Why an account can't be charged. */
+export type Refusal =
+  | { readonly kind: 'insufficient'; readonly balanceMsat: Msat }
+  | { readonly kind: 'unknown-account' }
+  | { readonly kind: 'expired' }
+  | { readonly kind: 'revoked' };
+
+/** Outcome of {@link Store.spend}. `repeated`: this key was spent before; nothing changed. `voided`: it was voided before it came. */
+export type SpendOutcome =
+  | { readonly kind: 'spent' | 'repeated'; readonly balanceMsat: Msat }
+  | { readonly kind: 'voided' }
+  | Refusal;
+
+/**
+ * Outcome of {@link Store.voidSpend}: given back now, given back before, or never seen: then the key is remembered, and
+ * the spend is refused should it arrive late.
+ */
+export type VoidOutcome = { readonly kind: 'voided' | 'repeated' | 'unknown' };
+
+/** A request that carries an `Idempotency-Key`, so that its retry is free. */
+export interface Attempt extends Spend {
+  /** Here `key` is the hash of account and Idempotency-Key. Hash of method, full target and body: */
+  readonly fingerprint: string;
+  /** After this many seconds an attempt still in flight counts as undelivered (its gateway died). */
+  readonly inFlightSec: number;
+}
+
+/** How many free retries one paid attempt has. */
+export const MAX_FREE_RETRIES = 2;
+
+/** Outcome of {@link Store.beginAttempt}. */
+export type AttemptOutcome =
+  /** Charged: the first attempt, or the one before was fully delivered, too old, or used up its retries. */
+  | { readonly kind: 'spent'; readonly balanceMsat: Msat }
+  /** The first response was not fully delivered: this retry costs nothing. */
+  | { readonly kind: 'free'; readonly balanceMsat: Msat }
+  /** The first attempt is still under way: 409. */
+  | { readonly kind: 'in-flight' }
+  /** The key was used for another request: 422. */
+  | { readonly kind: 'mismatch' }
+  | Refusal;
+
+/** How an attempt ended. `refunded`: the upstream failed, the money goes back and the key is forgotten. */
+export type AttemptEnd = 'delivered' | 'undelivered' | 'refunded';
+
+/** Opens a lease: sets an amount aside for a stream or an upload, which expires by itself when its gateway dies. */
+export interface Reserve {
+  readonly accountId: string;
+  readonly leaseId: string;
+  readonly amountMsat: Msat;
+  /** Seconds until the lease expires unless a commit renews it; then what is reserved goes back to the balance. */
+  readonly ttlSec: number;
+  /** Refuse when the account has this many live leases already. */
+  readonly maxLeases?: number;
+}
+
+/** Outcome of {@link Store.reserve}. */
+export type ReserveOutcome =
+  | { readonly kind: 'reserved' | 'repeated'; readonly balanceMsat: Msat }
+  | { readonly kind: 'too-many-leases' }
+  | Refusal;
+
+/** One step of a lease: moves `spendMsat` from reserved to spent, and sets `reserveMsat` more aside. */
+export interface Commit {
+  readonly accountId: string;
+  readonly leaseId: string;
+  /** 1, 2, 3 …; a number at or below the last one changes nothing (`repeated`). */
+  readonly slice: number;
+  /** At most what is reserved. */
+  readonly spendMsat: Msat;
+  /** Set aside for the next slice, after the spend; 0 to set nothing aside. */
+  readonly reserveMsat: Msat;
+  /** The lease is renewed to now + this. */
+  readonly ttlSec: number;
+}
+
+/**
+ * Outcome of one {@link Commit}. `insufficient`: the spend was committed and the lease renewed, but nothing more could be
+ * set aside. `gone`: the lease expired or was released; nothing changed, the stream must end. `revoked` and `expired`: the
+ * spend was committed, nothing more was set aside, the stream must end.
+ */
+export type CommitOutcome =
+  | {
+      readonly kind: 'committed' | 'repeated' | 'insufficient';
+      readonly balanceMsat: Msat;
+      readonly reservedMsat: Msat;
+    }
+  | { readonly kind: 'gone' | 'revoked' | 'expired' };
+
+/** Ends a lease: spends the last part of what is reserved and gives the rest back. */
+export interface Release {
+  readonly accountId: string;
+  readonly leaseId: string;
+  /** At most what is reserved. */
+  readonly spendMsat: Msat;
+}
+
+/** Outcome of {@link Store.release}. `gone`: it expired or was released before; nothing changed. */
+export type ReleaseOutcome =
+  | { readonly kind: 'released'; readonly balanceMsat: Msat }
+  | { readonly kind: 'gone' };
+
+/** A top-up that was asked for: written before its invoice is shown, so that its payment is credited whatever happens. */
+export interface Offer {
+  readonly paymentHash: string;
+  readonly accountId: string;
+  readonly service: string;
+  readonly amountMsat: Msat;
+  /** Unix seconds: when its invoice can't be paid any more. */
+  readonly invoiceExpiresAtSec: number;
+  /** Unix seconds: how long the credit lives. */
+  readonly creditExpiresAtSec: number;
+}
+
+/** Outcome of {@link Store.offer}. */
+export type OfferOutcome = {
+  readonly kind: 'offered' | 'repeated' | 'too-many' | 'unknown-account' | 'expired' | 'revoked';
+};
+
+/**
+ * Outcome of {@link Store.settleOffer}: the amount of the offer is credited under the payment hash (also when a preimage
+ * credited it before), what was overpaid under `<hash>:excess`. `no-offer`: not ours to credit.
+ */
+export type SettleOutcome =
+  | { readonly kind: 'credited' | 'repeated'; readonly account: Account }
+  | { readonly kind: 'no-offer' | 'underpaid' };
+
+/** One revocation; `until` as Unix seconds, when nothing of that account can be valid any more. */
+export interface Revocation {
+  readonly accountId: string;
+  readonly untilSec: number;
+  /** Grows with each revocation of this store. */
+  readonly sequence: number;
+}
+
+/** Sums over the whole store, msat: for metrics, `store check` and tests. */
+export interface Totals {
+  readonly accounts: number;
+  readonly claims: number;
+  readonly creditedMsat: Msat;
+  readonly spentMsat: Msat;
+  readonly reservedMsat: Msat;
+  readonly expiredMsat: Msat;
+  readonly balanceMsat: Msat;
+}
+
+/** What {@link Store.purge} did. */
+export interface PurgeReport {
+  readonly claims: number;
+  readonly accounts: number;
+  readonly leases: number;
+  readonly keys: number;
+  readonly offers: number;
+  readonly expiredMsat: Msat;
+  /** Unix seconds; claims that expire at or before it are refused. */
+  readonly watermarkSec: number;
+}
+
+/** Outcome of {@link Store.admitMasterKeys}. */
+export type KeyAdmission = { readonly kind: 'first' | 'known' | 'unknown' };
+
+/** How long a claim outlives the expiry that it was minted with, seconds. */
+export const CLAIM_GRACE_SEC = 24 * 3600;
+
+/**
+ * The ledger's storage. Every method rejects with {@link StoreError} and with nothing else; after `unavailable` the
+ * outcome of a verb is unknown and is resolved by its key (repeat it, or void it).
+ */
+export interface Store {
+  /** Random hex, mixed into every root key: a store that lost its claims must have a new one, or it would sell twice. */
+  generation(): Promise<string>;
+  /** Makes a new generation: voids every credential minted so far. For an operator whose store was lost or restored. */
+  newGeneration(): Promise<string>;
+  /** Records the configured keys' fingerprints (hex) when the store is new or knows at least one of them. */
+  admitMasterKeys(fingerprints: readonly string[]): Promise<KeyAdmission>;
+
+  claim(claim: Claim): Promise<ClaimOutcome>;
+  credit(credit: Credit): Promise<CreditOutcome>;
+  /** {@link Store.claim}, and for `claimed` and `repeated` the credit under the payment hash too: one transaction where the store can. */
+  redeem(claim: Claim): Promise<ClaimOutcome>;
+
+  spend(spend: Spend): Promise<SpendOutcome>;
+  voidSpend(spend: Spend): Promise<VoidOutcome>;
+  beginAttempt(attempt: Attempt): Promise<AttemptOutcome>;
+  endAttempt(accountId: string, key: string, end: AttemptEnd): Promise<void>;
+
+  reserve(reserve: Reserve): Promise<ReserveOutcome>;
+  /** Many leases in one call; outcomes in the same order. */
+  commit(commits: readonly Commit[]): Promise<readonly CommitOutcome[]>;
+  release(release: Release): Promise<ReleaseOutcome>;
+
+  /** `undefined` when nothing was ever credited to it, or it was purged. */
+  account(accountId: string): Promise<Account | undefined>;
+  revoke(accountId: string, untilSec: number): Promise<void>;
+  /** Revocations after a sequence number, oldest first; at most 1,000 a call. */
+  revocationsAfter(sequence: number): Promise<readonly Revocation[]>;
+
+  offer(offer: Offer, maxOutstanding: number): Promise<OfferOutcome>;
+  settleOffer(paymentHash: string, paidMsat: Msat): Promise<SettleOutcome>;
+  /** Offers neither settled nor dropped, oldest first; at most `limit` whose payment hash sorts after `afterHash`. */
+  openOffers(afterHash: string, limit: number): Promise<readonly Offer[]>;
+  /** The node says that its invoice is cancelled, or expired and unpaid. */
+  dropOffer(paymentHash: string): Promise<void>;
+
+  settlementCursor(): Promise<number>;
+  /** Only moves forward; a smaller cursor changes nothing. */
+  advanceSettlementCursor(cursor: number): Promise<void>;
+
+  /**
+   * Expires accounts past their end, gives back expired leases, forgets old keys, and deletes claims CLAIM_GRACE_SEC past
+   * their expiry behind the watermark. Bounded work a call; run it every minute.
+   */
+  purge(): Promise<PurgeReport>;
+  totals(): Promise<Totals>;
+  /** Resolves when the store answers; rejects with StoreError when it does not. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Why a store did not answer. */
+export type StoreErrorCode =
+  /** Gone, full, locked or timed out: the outcome is unknown, to be resolved by key. */
+  | 'unavailable'
+  /** Not a Sluice store, of a newer version, or damaged. */
+  | 'corrupt'
+  /** The verb was called with something it cannot mean (spend more than reserved, malformed id): a bug of the caller. */
+  | 'invalid';
+
+/** The only error a {@link Store} rejects with. */
+export class StoreError extends Error {
+  readonly code: StoreErrorCode;
+
+  constructor(code: StoreErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'StoreError';
+    this.code = code;
+  }
+}

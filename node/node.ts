@@ -1,0 +1,177 @@
+import type { Msat } from './msat.ts';
+
+/** The Bitcoin network that an invoice is for; it decides the invoice's prefix (`lnbc`, `lntb`, `lntbs`, `lnbcrt`). */
+export type Network = 'mainnet' | 'testnet' | 'signet' | 'regtest';
+
+/** What a backend can and cannot do; the gateway asks before it relies on any of it. */
+export interface NodeCapabilities {
+  /** Smallest amount of an invoice, msat. */
+  readonly minInvoiceMsat: Msat;
+  /** Amounts must be a multiple of this, msat: 1, or 1,000 for a backend that knows whole sats only. */
+  readonly precisionMsat: Msat;
+  /** An open invoice can be cancelled. */
+  readonly cancel: boolean;
+  /** {@link LightningNode.settlements} reports payments with a cursor that survives a restart. */
+  readonly settlementFeed: boolean;
+  /** Nothing here is real money. */
+  readonly playMoney: boolean;
+}
+
+/** What to ask a node for. */
+export interface InvoiceRequest {
+  readonly amountMsat: Msat;
+  /** Shown to the payer; at most 639 bytes of UTF-8 (BOLT 11, field `d`). */
+  readonly memo: string;
+  /** Seconds until the invoice can't be paid any more. */
+  readonly expirySec: number;
+}
+
+/** An invoice as a node issued it. Not to be trusted before `checkInvoice` of bolt11.ts held. */
+export interface Invoice {
+  /** The BOLT 11 string. */
+  readonly bolt11: string;
+  /** 64 lower-case hex digits. */
+  readonly paymentHash: string;
+  readonly amountMsat: Msat;
+  /** Unix seconds. */
+  readonly expiresAtSec: number;
+}
+
+/** What has become of an invoice. */
+export type InvoiceState =
+  | { readonly kind: 'open' }
+  | {
+      readonly kind: 'settled';
+      /** 64 hex digits. */
+      readonly preimage: string;
+      readonly paidMsat: Msat;
+      readonly settledAtSec: number;
+    }
+  | { readonly kind: 'cancelled' }
+  | { readonly kind: 'expired' };
+
+/** One settled invoice, as the feed reports it. */
+export interface Settlement {
+  /** Position in the feed: grows by at least 1 with each settlement; pass it back to go on after it. */
+  readonly cursor: number;
+  /** 64 lower-case hex digits. */
+  readonly paymentHash: string;
+  /** 64 lower-case hex digits. */
+  readonly preimage: string;
+  readonly paidMsat: Msat;
+  readonly settledAtSec: number;
+}
+
+/** Who and how a node is. */
+export interface NodeInfo {
+  readonly alias: string;
+  /** 66 hex digits: the key that signs this node's invoices. */
+  readonly publicKey: string;
+  readonly network: Network;
+  readonly synced: boolean;
+  readonly blockHeight: number;
+}
+
+/** Bounds on one request to a node. */
+export interface NodeCallOptions {
+  readonly signal?: AbortSignal;
+}
+
+/** The port that receives money. Every method rejects with {@link NodeError} and with nothing else. */
+export interface LightningNode {
+  readonly capabilities: NodeCapabilities;
+  info(options?: NodeCallOptions): Promise<NodeInfo>;
+  createInvoice(request: InvoiceRequest, options?: NodeCallOptions): Promise<Invoice>;
+  /** `undefined` when the node does not know the hash. */
+  lookupInvoice(paymentHash: string, options?: NodeCallOptions): Promise<InvoiceState | undefined>;
+  /** Cancels an open invoice; does nothing when it is settled, gone or the node can't. */
+  cancelInvoice(paymentHash: string, options?: NodeCallOptions): Promise<void>;
+  /**
+   * Settlements strictly after `cursor` (0: from the beginning), in order, then new ones as they happen, until `signal`
+   * aborts. Ends by throwing NodeError when the connection is lost: the caller asks again from its last cursor.
+   */
+  settlements(cursor: number, signal: AbortSignal): AsyncIterable<Settlement>;
+  close(): Promise<void>;
+}
+
+/** What became of a payment that a wallet made. */
+export type PaymentState =
+  | { readonly kind: 'in-flight' }
+  | {
+      readonly kind: 'succeeded';
+      /** 64 lower-case hex digits. */
+      readonly preimage: string;
+      readonly amountMsat: Msat;
+      readonly feeMsat: Msat;
+    }
+  | {
+      readonly kind: 'failed';
+      /** Why, in words for a person (`no route`, `insufficient balance`, `invoice expired` …). */
+      readonly reason: string;
+    };
+
+/** One line of a wallet's history. */
+export interface PaymentRecord {
+  readonly paymentHash: string;
+  readonly amountMsat: Msat;
+  readonly feeMsat: Msat;
+  readonly memo: string;
+  readonly createdAtSec: number;
+  readonly state: PaymentState['kind'];
+}
+
+/** Limits on one payment. */
+export interface PayOptions {
+  readonly maxFeeMsat: Msat;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** The port that pays. */
+export interface Payer {
+  /**
+   * Pays an invoice and waits for a final state. Resolves to `in-flight` when the time ran out: the payment may still
+   * succeed, so look it up before paying anything again.
+   * @throws NodeError
+   */
+  payInvoice(bolt11: string, options: PayOptions): Promise<PaymentState>;
+  /** `undefined` when this wallet never tried to pay that hash. @throws NodeError */
+  lookupPayment(paymentHash: string): Promise<PaymentState | undefined>;
+  /** What can be spent now, msat. @throws NodeError */
+  balanceMsat(): Promise<Msat>;
+  /** The newest `limit` payments, newest first. @throws NodeError */
+  history(limit: number): Promise<readonly PaymentRecord[]>;
+  close(): Promise<void>;
+}
+
+/** Why a node did not do what was asked. */
+export type NodeErrorCode =
+  /** Refused, reset, DNS, TLS: nobody answered. */
+  | 'unreachable'
+  /** It answered too late; what was asked may or may not have happened. */
+  | 'timeout'
+  /** Locked, starting, not synced. */
+  | 'not-ready'
+  /** The macaroon, rune or password is wrong or lacks a right. */
+  | 'unauthorized'
+  /** It understood and refused (amount too small, memo too long …). */
+  | 'rejected'
+  /** Its answer does not have the documented form. */
+  | 'protocol'
+  /** It serves another network than the configured one. */
+  | 'wrong-network'
+  /** An invoice it returned has another hash, amount, network, payee or expiry than was asked. */
+  | 'bad-invoice'
+  /** Our own bound on requests under way is reached. */
+  | 'busy';
+
+/** The only error that a {@link LightningNode} or {@link Payer} rejects with. Never carries a macaroon, preimage or key. */
+export class NodeError extends Error {
+  readonly code: NodeErrorCode;
+
+  constructor(code: NodeErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'NodeError';
+    this.code = code;
+  }
+}
