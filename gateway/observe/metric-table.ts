@@ -1,0 +1,162 @@
+/** What one metric is called, counts and is labelled with. */
+export interface MetricDefinition {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  /** One sentence, shown by Prometheus and in docs/reference/metrics.md. */
+  readonly help: string;
+  /** At most two; their values come from closed sets or from the configuration, never from a client. */
+  readonly labels: readonly string[];
+}
+
+/** Bounds of every latency histogram, seconds: from a store verb in memory to a long upstream. */
+export const LATENCY_BUCKETS_SEC: readonly number[] = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+];
+
+/** Every metric of the gateway's own. createMetrics makes them from this table, and so is the reference page. */
+export const METRICS = {
+  requests: {
+    name: 'sluice_requests_total',
+    type: 'counter',
+    help: 'Requests on the public listeners, by service and how they ended.',
+    labels: ['service', 'outcome'],
+  },
+  challenges: {
+    name: 'sluice_challenges_total',
+    type: 'counter',
+    help: 'Challenges (402 with an invoice) sent, by service.',
+    labels: ['service'],
+  },
+  invoicesCreated: {
+    name: 'sluice_invoices_created_total',
+    type: 'counter',
+    help: 'Invoices that the node issued and that passed the checks, by service.',
+    labels: ['service'],
+  },
+  invoicesFailed: {
+    name: 'sluice_invoices_failed_total',
+    type: 'counter',
+    help: 'Invoices that could not be had, by reason: a limit of ours or an error of the node.',
+    labels: ['reason'],
+  },
+  redemptions: {
+    name: 'sluice_redemptions_total',
+    type: 'counter',
+    help: 'Payments presented for the first time, by service.',
+    labels: ['service'],
+  },
+  settlements: {
+    name: 'sluice_settlements_total',
+    type: 'counter',
+    help: "Settled invoices of ours that the node's feed reported, by what became of them.",
+    labels: ['outcome'],
+  },
+  earned: {
+    name: 'sluice_earned_msat_total',
+    type: 'counter',
+    help: 'Money received, by service: credited to accounts, or paid for a pass, msat.',
+    labels: ['service'],
+  },
+  spent: {
+    name: 'sluice_spent_msat_total',
+    type: 'counter',
+    help: 'Credit that calls and streams used up, by service, before refunds, msat.',
+    labels: ['service'],
+  },
+  refunds: {
+    name: 'sluice_refunds_total',
+    type: 'counter',
+    help: 'Calls whose price went back to the balance, by service.',
+    labels: ['service'],
+  },
+  refunded: {
+    name: 'sluice_refunded_msat_total',
+    type: 'counter',
+    help: 'Credit that went back to the balance because the upstream failed, by service, msat.',
+    labels: ['service'],
+  },
+  nodeLatency: {
+    name: 'sluice_node_request_duration_seconds',
+    type: 'histogram',
+    help: 'Time of requests to the Lightning node, by verb, seconds.',
+    labels: ['verb'],
+  },
+  nodeErrors: {
+    name: 'sluice_node_errors_total',
+    type: 'counter',
+    help: 'Requests to the Lightning node that failed, by verb and error code.',
+    labels: ['verb', 'code'],
+  },
+  storeLatency: {
+    name: 'sluice_store_request_duration_seconds',
+    type: 'histogram',
+    help: 'Time of store verbs, by verb, seconds.',
+    labels: ['verb'],
+  },
+  storeErrors: {
+    name: 'sluice_store_errors_total',
+    type: 'counter',
+    help: 'Store verbs that failed, by verb and error code.',
+    labels: ['verb', 'code'],
+  },
+  upstreamLatency: {
+    name: 'sluice_upstream_head_duration_seconds',
+    type: 'histogram',
+    help: "Time from forwarding a request to the upstream's response head, by service, seconds.",
+    labels: ['service'],
+  },
+  outstandingInvoices: {
+    name: 'sluice_invoices_outstanding',
+    type: 'gauge',
+    help: 'Invoices issued, unpaid as far as known, and not expired.',
+    labels: [],
+  },
+  connections: {
+    name: 'sluice_connections',
+    type: 'gauge',
+    help: 'Client connections open on the public listeners.',
+    labels: [],
+  },
+  tunnels: {
+    name: 'sluice_tunnels',
+    type: 'gauge',
+    help: 'WebSocket tunnels open.',
+    labels: [],
+  },
+  cacheLookups: {
+    name: 'sluice_credential_cache_lookups_total',
+    type: 'counter',
+    help: 'Look-ups in the cache of verified credentials, by result (hit, miss).',
+    labels: ['result'],
+  },
+  cacheEntries: {
+    name: 'sluice_credential_cache_entries',
+    type: 'gauge',
+    help: 'Verified credentials kept.',
+    labels: [],
+  },
+  cacheBytes: {
+    name: 'sluice_credential_cache_bytes',
+    type: 'gauge',
+    help: 'Size of the verified credentials kept, bytes.',
+    labels: [],
+  },
+  configReloads: {
+    name: 'sluice_config_reloads_total',
+    type: 'counter',
+    help: 'Configuration reloads, by result (ok, failed). A failed one keeps the old configuration.',
+    labels: ['result'],
+  },
+  ready: {
+    name: 'sluice_ready',
+    type: 'gauge',
+    help: 'Whether a part that /readyz checks is up: 1 or 0.',
+    labels: ['part'],
+  },
+  buildInfo: {
+    name: 'sluice_build_info',
+    type: 'gauge',
+    help: 'Always 1; the labels say which version runs on which Node.',
+    labels: ['version', 'node'],
+  },
+} as const satisfies Record<string, MetricDefinition>;
