@@ -1,0 +1,54 @@
+import { createHmac } from 'node:crypto';
+import { L402Error } from './errors.ts';
+
+/** Size of a master key. */
+export const MASTER_KEY_BYTES = 32;
+
+const ROOT_KEY_DOMAIN = 'sluice/root-key/v1';
+const FINGERPRINT_DOMAIN = 'sluice/key-fingerprint/v1';
+const MAX_GENERATION_BYTES = 255;
+
+/**
+ * The root key of one macaroon, derived and never stored, so that an unpaid challenge costs no storage:
+ * `HMAC-SHA256(masterKey, "sluice/root-key/v1" ‖ uint8 length ‖ generation ‖ identifier)`. The length byte keeps a
+ * generation from running into the identifier behind it: no two pairs give the same input.
+ *
+ * @param masterKey - 32 bytes
+ * @param storeGeneration - the random text of the store, 1 to 255 bytes; a store that lost its claims gets a new one,
+ *   and with it every macaroon minted before stops holding
+ * @throws L402Error `bad-key`
+ */
+export function deriveRootKey(masterKey: Buffer, storeGeneration: string, identifier: Buffer): Buffer {
+  const generation = Buffer.from(storeGeneration, 'utf8');
+  if (
+    generation.length === 0 ||
+    generation.length > MAX_GENERATION_BYTES ||
+    !storeGeneration.isWellFormed()
+  ) {
+    throw new L402Error('bad-key', 'The store generation must be a text of 1 to 255 bytes.');
+  }
+  return keyed(masterKey, ROOT_KEY_DOMAIN)
+    .update(Uint8Array.of(generation.length))
+    .update(generation)
+    .update(identifier)
+    .digest();
+}
+
+/**
+ * Names a master key without revealing it, 64 hex digits: the store remembers it, to notice a key that does not belong to
+ * it. It is an HMAC under a domain of its own, so it is never a root key.
+ * @throws L402Error `bad-key`
+ */
+export function keyFingerprint(masterKey: Buffer): string {
+  return keyed(masterKey, FINGERPRINT_DOMAIN).digest('hex');
+}
+
+function keyed(masterKey: Buffer, domain: string): ReturnType<typeof createHmac> {
+  if (masterKey.length !== MASTER_KEY_BYTES) {
+    throw new L402Error(
+      'bad-key',
+      `A master key has ${MASTER_KEY_BYTES} bytes, this one ${masterKey.length}.`,
+    );
+  }
+  return createHmac('sha256', masterKey).update(domain);
+}
