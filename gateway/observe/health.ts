@@ -1,0 +1,149 @@
+import type { LightningNode } from '../../node/node.ts';
+import type { Store } from '../ledger/store.ts';
+import { scrubText } from './scrub.ts';
+
+/** One part that has to work, as it was last seen. */
+export interface PartHealth {
+  /** `unknown`: not checked yet. */
+  readonly state: 'up' | 'down' | 'unknown';
+  /** Why it is not up, in words. */
+  readonly reason?: string;
+  /** Unix seconds of the last check; absent before the first. */
+  readonly checkedAtSec?: number;
+  /** Unix seconds since when it is in this state. */
+  readonly sinceSec?: number;
+}
+
+/** An answer of /healthz or /readyz. */
+export interface HealthAnswer {
+  readonly status: 200 | 503;
+  readonly body: {
+    readonly status: 'ok' | 'not-ready' | 'draining';
+    readonly parts?: Readonly<Record<string, PartHealth>>;
+  };
+}
+
+/** What is checked, and how. */
+export interface HealthOptions {
+  readonly store: Pick<Store, 'ping'>;
+  readonly node: Pick<LightningNode, 'info'>;
+  /** Unix milliseconds. */
+  readonly nowMs?: () => number;
+  /** Between checks, ms. */
+  readonly intervalMs?: number;
+  /** A part that does not answer within this counts as down, ms. */
+  readonly deadlineMs?: number;
+  /** Told when a part was checked (for the metric), and whether its state changed (for the log). */
+  readonly onChecked?: (part: string, health: PartHealth, changed: boolean) => void;
+}
+
+/** Liveness and readiness. Answers come from the last background check: asking costs nothing and can't pile up. */
+export interface Health {
+  /** Checks now and then every few seconds. Resolves after the first check. */
+  start(): Promise<void>;
+  /** Checks every part once. */
+  check(): Promise<void>;
+  /** From now on /readyz answers 503, so that load balancers send nothing new; /healthz stays 200. */
+  drain(): void;
+  stop(): void;
+  live(): HealthAnswer;
+  /** `exclude` names parts to leave out (`?exclude=node`: a gateway whose node is down still serves who has paid). */
+  ready(exclude?: readonly string[]): HealthAnswer;
+}
+
+const INTERVAL_MS = 3000;
+const DEADLINE_MS = 2000;
+/** A part whose checks stopped coming is not known to be up. */
+const STALE_AFTER_INTERVALS = 5;
+
+type Check = (signal: AbortSignal) => Promise<void>;
+
+/** Makes the health checks of one gateway. */
+export function createHealth(options: HealthOptions): Health {
+  const { nowMs = Date.now, intervalMs = INTERVAL_MS, deadlineMs = DEADLINE_MS } = options;
+  const checks: Readonly<Record<string, Check>> = {
+    store: () => options.store.ping(),
+    node: async (signal) => {
+      const { synced } = await options.node.info({ signal });
+      if (!synced) throw new Error('The node is not synced to its chain yet.');
+    },
+  };
+  const parts = new Map<string, PartHealth>(Object.keys(checks).map((name) => [name, { state: 'unknown' }]));
+  let draining = false;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | undefined;
+
+  async function checkPart(name: string, check: Check): Promise<void> {
+    const failure = await withDeadline(check, deadlineMs);
+    const before = parts.get(name);
+    const nowSec = Math.floor(nowMs() / 1000);
+    const state = failure === undefined ? 'up' : 'down';
+    const changed = before?.state !== state;
+    const health: PartHealth = {
+      state,
+      ...(failure === undefined ? {} : { reason: failure }),
+      checkedAtSec: nowSec,
+      sinceSec: changed ? nowSec : (before?.sinceSec ?? nowSec),
+    };
+    parts.set(name, health);
+    options.onChecked?.(name, health, changed);
+  }
+
+  /** One round at a time: a part that hangs must not gather checks. */
+  function check(): Promise<void> {
+    running ??= Promise.all(Object.entries(checks).map(([name, run]) => checkPart(name, run)))
+      .then(() => undefined)
+      .finally(() => {
+        running = undefined;
+      });
+    return running;
+  }
+
+  function fresh(part: PartHealth): PartHealth {
+    const staleMs = STALE_AFTER_INTERVALS * intervalMs + deadlineMs;
+    if (part.checkedAtSec === undefined || nowMs() - part.checkedAtSec * 1000 <= staleMs + 1000) return part;
+    return { ...part, state: 'unknown', reason: 'It was not checked lately.' };
+  }
+
+  return {
+    async start() {
+      timer ??= setInterval(() => void check(), intervalMs).unref();
+      await check();
+    },
+    check,
+    drain: () => {
+      draining = true;
+    },
+    stop: () => clearInterval(timer),
+    live: () => ({ status: 200, body: { status: 'ok' } }),
+    ready: (exclude = []) => {
+      const shown = Object.fromEntries([...parts].map(([name, part]) => [name, fresh(part)]));
+      const up = Object.entries(shown).every(([name, part]) => part.state === 'up' || exclude.includes(name));
+      if (draining) return { status: 503, body: { status: 'draining', parts: shown } };
+      return { status: up ? 200 : 503, body: { status: up ? 'ok' : 'not-ready', parts: shown } };
+    },
+  };
+}
+
+/** Runs a check. Resolves to the reason of its failure, or undefined. */
+async function withDeadline(check: Check, deadlineMs: number): Promise<string | undefined> {
+  const aborter = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(() => {
+      aborter.abort();
+      resolve(`No answer within ${deadlineMs} ms.`);
+    }, deadlineMs);
+  });
+  try {
+    return await Promise.race([late, Promise.resolve(check(aborter.signal)).then(() => undefined, reasonOf)]);
+  } catch (error) {
+    return reasonOf(error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? scrubText(error.message).slice(0, 300) : 'It failed without saying why.';
+}
