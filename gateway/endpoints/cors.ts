@@ -1,0 +1,31 @@
+import type { RequestHandler } from 'express';
+
+const EXPOSED_HEADERS = 'WWW-Authenticate, Payment-Receipt, L402-Balance-Msat, L402-Price, Retry-After';
+const ALLOWED_HEADERS = 'Authorization, Content-Type, L402-Macaroon';
+const PREFLIGHT_AGE_SEC = '600';
+
+/**
+ * Lets browsers call the helper endpoints. A credential comes in a header that a script has to set, never by itself, so
+ * any origin may be let in; `Access-Control-Allow-Credentials` is never sent, so that the session cookie stays at home.
+ * @param origins - `*`, or the origins that may call.
+ */
+export function allowOrigins(origins: readonly string[]): RequestHandler {
+  const any = origins.includes('*');
+  return (request, response, next) => {
+    const { origin } = request.headers;
+    if (!any) response.vary('Origin');
+    const allowed = any ? '*' : origin !== undefined && origins.includes(origin) ? origin : undefined;
+    if (allowed !== undefined) {
+      response.set('Access-Control-Allow-Origin', allowed);
+      response.set('Access-Control-Expose-Headers', EXPOSED_HEADERS);
+    }
+    if (request.method !== 'OPTIONS') {
+      next();
+      return;
+    }
+    response.set('Access-Control-Allow-Methods', 'GET, HEAD, POST, OPTIONS');
+    response.set('Access-Control-Allow-Headers', ALLOWED_HEADERS);
+    response.set('Access-Control-Max-Age', PREFLIGHT_AGE_SEC);
+    response.status(204).end();
+  };
+}
