@@ -1,0 +1,159 @@
+import { type DecodedInvoice, decodeInvoice } from '../bolt11.ts';
+import { addMsat, type Msat, msat, ZERO_MSAT } from '../msat.ts';
+import { NodeError } from '../node.ts';
+import { announce, type Core, type Flight, mergePage, nowSecOf, type Peer } from './core.ts';
+import { preimageOf, signed, toInvoice } from './invoices.ts';
+import {
+  type FailureReason,
+  type Page,
+  type PayRequest,
+  type SimnetPayment,
+  SimnetRefusal,
+  STATUS,
+} from './types.ts';
+
+/** BOLT 4: a receiver takes at most twice the amount that it asked for. */
+const MAX_OVERPAYMENT = 2;
+
+/**
+ * Starts a payment, or refuses it with LND's words before anything was tried. One payment hash is paid at most once by
+ * one wallet; a failed payment may be tried again.
+ * @throws SimnetRefusal
+ */
+export function startPayment(core: Core, payer: Peer, request: PayRequest): SimnetPayment {
+  const decoded = readPayable(core, request.bolt11);
+  const amountMsat = amountToPay(decoded, request);
+  if (decoded.payee === payer.publicKey) throw new SimnetRefusal(STATUS.unknown, 'self-payments not allowed');
+  if (payer.flights.has(decoded.paymentHash)) {
+    throw new SimnetRefusal(STATUS.alreadyExists, 'payment is in transition');
+  }
+  if (core.records.payment(payer.name, decoded.paymentHash)?.state === 'succeeded') {
+    throw new SimnetRefusal(STATUS.alreadyExists, 'invoice is already paid');
+  }
+  const payment: SimnetPayment = {
+    wallet: payer.name,
+    index: core.records.nextPaymentIndex(payer.name),
+    paymentHash: decoded.paymentHash,
+    bolt11: request.bolt11,
+    memo: decoded.memo ?? '',
+    amountMsat,
+    feeMsat: feeOf(core, amountMsat),
+    createdMs: core.nowMs(),
+    state: 'in-flight',
+    failure: 'FAILURE_REASON_NONE',
+  };
+  const flight: Flight = { payment, final: fly(core, payer, payment, decoded, request.maxFeeMsat) };
+  payer.flights.set(payment.paymentHash, flight);
+  return payment;
+}
+
+/** What is known of a payment now. */
+export function findPayment(core: Core, payer: Peer, paymentHash: string): SimnetPayment | undefined {
+  return payer.flights.get(paymentHash)?.payment ?? core.records.payment(payer.name, paymentHash);
+}
+
+/** A page of this wallet's payments, by index. */
+export function listPayments(core: Core, payer: Peer, page: Page): readonly SimnetPayment[] {
+  const stored = core.records
+    .payments(payer.name, page)
+    .filter((payment) => !payer.flights.has(payment.paymentHash));
+  const flying = [...payer.flights.values()].map((flight) => flight.payment);
+  return mergePage(stored, flying, (payment) => payment.index, page);
+}
+
+async function fly(
+  core: Core,
+  payer: Peer,
+  payment: SimnetPayment,
+  decoded: DecodedInvoice,
+  maxFeeMsat: Msat,
+): Promise<SimnetPayment | undefined> {
+  const out = addMsat(payment.amountMsat, payment.feeMsat);
+  const spendable = core.records.funds(payer.name).balanceMsat - payer.inFlightMsat;
+  payer.inFlightMsat += out;
+  try {
+    // Always later than startPayment's return, which enters the flight into the payer's book.
+    await Promise.resolve();
+    if (payment.feeMsat > maxFeeMsat) return fail(core, payment, 'FAILURE_REASON_NO_ROUTE');
+    if (out > spendable) return fail(core, payment, 'FAILURE_REASON_INSUFFICIENT_BALANCE');
+    if (core.settings.latencyMs > 0) await core.sleep(core.settings.latencyMs, core.closing);
+    if (core.closing.aborted) return undefined;
+    return arrive(core, payment, decoded);
+  } catch {
+    return core.closing.aborted ? undefined : fail(core, payment, 'FAILURE_REASON_ERROR');
+  } finally {
+    payer.inFlightMsat -= out;
+    payer.flights.delete(payment.paymentHash);
+  }
+}
+
+/** The payment reaches its receiver, who settles it or not: all in one turn of the event loop. */
+function arrive(core: Core, payment: SimnetPayment, decoded: DecodedInvoice): SimnetPayment {
+  const receiver = [...core.peers.values()].find((peer) => peer.publicKey === decoded.payee);
+  if (receiver === undefined || core.randomFraction() < core.settings.failureRate) {
+    return fail(core, payment, 'FAILURE_REASON_NO_ROUTE');
+  }
+  const open = core.open.get(payment.paymentHash);
+  const invoice =
+    open && open.wallet === receiver.name ? toInvoice(core, payment.paymentHash, open) : undefined;
+  if (open === undefined || invoice?.state !== 'open') {
+    return fail(core, payment, 'FAILURE_REASON_INCORRECT_PAYMENT_DETAILS');
+  }
+  const complete = signed(core, receiver, invoice);
+  // A receiver that signed two invoices on one hash must not take the lower amount for the higher.
+  if (complete.paymentSecret !== decoded.paymentSecret || payment.amountMsat < invoice.amountMsat) {
+    return fail(core, payment, 'FAILURE_REASON_INCORRECT_PAYMENT_DETAILS');
+  }
+  const preimage = preimageOf(receiver, open);
+  const settled = core.records.settle({ invoice: complete, preimage, settledSec: nowSecOf(core), payment });
+  if (settled === undefined) return fail(core, payment, 'FAILURE_REASON_NO_ROUTE');
+  core.open.remove(payment.paymentHash);
+  announce(receiver, { kind: 'settled', invoice: settled });
+  return { ...payment, state: 'succeeded', preimage };
+}
+
+function fail(core: Core, payment: SimnetPayment, failure: FailureReason): SimnetPayment {
+  const failed: SimnetPayment = { ...payment, state: 'failed', feeMsat: ZERO_MSAT, failure };
+  core.records.addFailed(failed);
+  return failed;
+}
+
+function readPayable(core: Core, bolt11: string): DecodedInvoice {
+  const decoded = readInvoice(bolt11);
+  if (decoded.network !== core.network) {
+    throw new SimnetRefusal(STATUS.unknown, `invoice is for ${decoded.network}, this is ${core.network}`);
+  }
+  if (nowSecOf(core) > decoded.expiresAtSec) {
+    const until = new Date(decoded.expiresAtSec * 1000).toISOString();
+    const goTime = `${until.slice(0, 10)} ${until.slice(11, 19)} +0000 UTC`;
+    throw new SimnetRefusal(STATUS.unknown, `invoice expired. Valid until ${goTime}`);
+  }
+  return decoded;
+}
+
+function readInvoice(bolt11: string): DecodedInvoice {
+  try {
+    return decodeInvoice(bolt11);
+  } catch (error) {
+    if (error instanceof NodeError) throw new SimnetRefusal(STATUS.unknown, error.message);
+    throw error;
+  }
+}
+
+function amountToPay(decoded: DecodedInvoice, request: PayRequest): Msat {
+  const asked = decoded.amountMsat;
+  const amountMsat = request.amountMsat ?? asked ?? ZERO_MSAT;
+  if (amountMsat === 0) {
+    throw new SimnetRefusal(STATUS.unknown, 'amount must be specified when paying a zero amount invoice');
+  }
+  if (asked !== undefined && (amountMsat < asked || amountMsat > asked * MAX_OVERPAYMENT)) {
+    throw new SimnetRefusal(STATUS.unknown, 'amount must be from the amount of the invoice to twice as much');
+  }
+  return amountMsat;
+}
+
+function feeOf(core: Core, amountMsat: Msat): Msat {
+  const { baseFeeMsat, feePpm } = core.settings;
+  // In BigInt: amount × ppm leaves the safe integers at 9 BTC.
+  return msat(baseFeeMsat + Number((BigInt(amountMsat) * BigInt(feePpm)) / 1_000_000n));
+}
