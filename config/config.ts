@@ -64,6 +64,8 @@ export interface ServiceConfig {
   readonly host?: string;
   /** find-my-way pattern: `/quote`, `/pack/*`, `/users/:id`. */
   readonly path: string;
+  /** Letters of the path match in either case: for an upstream that does not tell them apart. */
+  readonly ignoreCase?: boolean;
   /** Upper case; absent: every method. GET also means HEAD. */
   readonly methods?: readonly string[];
   readonly price: Price;
