@@ -1,0 +1,96 @@
+import { formatMsat, type Msat, msat } from '../node/msat.ts';
+import { messageOf, type PaidToken } from './buyer.ts';
+import { parseChallenges } from './challenge.ts';
+import { PaymentError } from './errors.ts';
+import { readMacaroonTerms } from './macaroon-terms.ts';
+import { scopeMatch, scopeOf, type TokenRecord } from './token-store.ts';
+import type { Shop, Visit } from './visit.ts';
+
+const MAX_SCOPES = 64;
+
+/** A refusal counts only where the token was sent: a redirect to another origin left it behind. */
+export function wasRefused({ request }: Visit, token: PaidToken, response: Response): boolean {
+  if (!isRefusal(response)) return false;
+  const final = response.redirected && response.url !== '' ? new URL(response.url) : request.url;
+  return final.origin === token.origin;
+}
+
+export function isRefusal(response: Response): boolean {
+  if (response.status === 402) return true;
+  return response.status === 401 && parseChallenges(response.headers.get('www-authenticate')).length > 0;
+}
+
+/**
+ * Notes that the server answered 402 to a token.
+ * @throws {@link PaymentError} `paid-but-refused` when this request bought it and nobody else can have used it up.
+ */
+export async function noteRefusal(shop: Shop, state: Visit, token: PaidToken): Promise<void> {
+  const { paymentHash, amountMsat } = token;
+  const users = shop.users.get(paymentHash) ?? 0;
+  const wasAccepted = token.acceptedAtMs !== undefined || shop.accepted.has(paymentHash);
+  if (wasAccepted || users === 0) return markSpent(shop, token);
+  // Others may have used it up, and their answers are still on the way.
+  if (users > 1 || !state.bought.has(paymentHash)) return;
+  throw new PaymentError(
+    'paid-but-refused',
+    `The payment of ${formatMsat(amountMsat)} went through and the server still refuses the request. The token is kept and ` +
+      'is tried again with the next request; tell the operator the payment hash if it stays so.',
+    { paymentHash, amountMsat },
+  );
+}
+
+/** Notes what an answer says about the token that paid for it. */
+export async function noteAnswer(
+  shop: Shop,
+  state: Visit,
+  token: PaidToken,
+  response: Response,
+): Promise<void> {
+  shop.accepted.add(token.paymentHash);
+  const { creditMsat } = readMacaroonTerms(token.macaroon);
+  const isCharged = response.status < 500 && response.status !== 429;
+  if (creditMsat !== undefined && creditMsat > 0 && isCharged && balanceOf(response) === 0) {
+    return markSpent(shop, { ...token, acceptedAtMs: shop.clock.nowMs() });
+  }
+  const scope = scopeOf(state.request.url.pathname);
+  const isKnown = scopeMatch(token, state.request.url.pathname) >= 0;
+  if (token.acceptedAtMs !== undefined && isKnown) return;
+  await updateQuietly(shop, token.paymentHash, (record) => ({
+    ...record,
+    acceptedAtMs: record.acceptedAtMs ?? shop.clock.nowMs(),
+    scopes: isKnown ? record.scopes : [...record.scopes, scope].slice(-MAX_SCOPES),
+  }));
+}
+
+function markSpent(shop: Shop, { paymentHash, acceptedAtMs }: PaidToken): Promise<void> {
+  const spentAtMs = shop.clock.nowMs();
+  return updateQuietly(shop, paymentHash, (record) => {
+    if (record.state.kind !== 'ready') return record;
+    const accepted = acceptedAtMs ?? record.acceptedAtMs;
+    const { preimage } = record.state;
+    return {
+      ...record,
+      ...(accepted === undefined ? {} : { acceptedAtMs: accepted }),
+      state: { kind: 'spent', preimage, spentAtMs },
+    };
+  });
+}
+
+/** Notes about a token are not worth losing an answer for. */
+async function updateQuietly(
+  shop: Shop,
+  paymentHash: string,
+  change: (record: TokenRecord) => TokenRecord,
+): Promise<void> {
+  try {
+    await shop.store.update(paymentHash, change);
+  } catch (error) {
+    shop.emit({ type: 'store-failed', message: messageOf(error) });
+  }
+}
+
+/** What the server says is left on the account, msat. */
+export function balanceOf(response: Response): Msat | undefined {
+  const text = response.headers.get('l402-balance-msat') ?? '';
+  return /^\d{1,15}$/.test(text) ? msat(Number(text)) : undefined;
+}

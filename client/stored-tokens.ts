@@ -1,0 +1,61 @@
+import { addMsat } from '../node/msat.ts';
+import type { PaidToken } from './buyer.ts';
+import type { Offer } from './read-offer.ts';
+import { scopeMatch, type TokenRecord } from './token-store.ts';
+import type { Shop, Visit } from './visit.ts';
+
+/** Stored tokens that one request tries before it buys. Each try that fails costs the server an invoice. */
+const MAX_STORED_TRIES = 3;
+
+/** The best stored token that was not tried: for the offered service, else for the URL; the newest of equals. */
+export async function findStored(
+  shop: Shop,
+  state: Visit,
+  offer: Offer | undefined,
+): Promise<PaidToken | undefined> {
+  const { url, headers } = state.request;
+  if (state.storedTries >= MAX_STORED_TRIES || headers.has('authorization')) return undefined;
+  // Whoever brings a key of their own wants an answer again that was lost; the token that paid for it may be spent.
+  const wantsLostAnswer = headers.has('idempotency-key') && offer === undefined;
+  let best: PaidToken | undefined;
+  let bestMatch = -1;
+  for (const record of await shop.store.list(url.origin)) {
+    if (!isPaid(record) || state.tried.has(record.paymentHash)) continue;
+    if (record.state.kind === 'spent' && !wantsLostAnswer) continue;
+    if (record.validUntilSec !== undefined && record.validUntilSec * 1000 <= shop.clock.nowMs()) continue;
+    const match = matchOf(record, url, offer);
+    if (match >= 0 && match >= bestMatch) [best, bestMatch] = [record, match];
+  }
+  if (best === undefined) return undefined;
+  state.storedTries += 1;
+  shop.emit({ type: 'reusing', paymentHash: best.paymentHash, service: best.service });
+  return best;
+}
+
+function matchOf(record: TokenRecord, url: URL, offer: Offer | undefined): number {
+  if (offer !== undefined && offer.quote.service !== '')
+    return record.service === offer.quote.service ? 0 : -1;
+  return scopeMatch(record, url.pathname);
+}
+
+/** Finishes what an earlier request, perhaps of a process that died, began to buy for the same thing. */
+export async function resumePending(shop: Shop, state: Visit, offer: Offer): Promise<PaidToken | undefined> {
+  const { url } = state.request;
+  for (const record of await shop.store.list(url.origin)) {
+    if (record.state.kind !== 'pending' || shop.buyer.isBuying(record.paymentHash)) continue;
+    if (matchOf(record, url, offer) < 0) continue;
+    const purchase = await shop.buyer.resume(record);
+    if (purchase === undefined) continue;
+    state.bought.add(purchase.token.paymentHash);
+    if (!purchase.recovered) {
+      state.paidMsat = addMsat(state.paidMsat, purchase.amountMsat);
+      state.feeMsat = addMsat(state.feeMsat, purchase.feeMsat);
+    }
+    return purchase.token;
+  }
+  return undefined;
+}
+
+function isPaid(record: TokenRecord): record is PaidToken {
+  return record.state.kind !== 'pending';
+}
