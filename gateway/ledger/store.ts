@@ -6,6 +6,14 @@ import type { Msat } from '../../node/msat.ts';
  *
  * Invariant after every verb, for every account:  credited = spent + reserved + expired + balance.
  * Ids (accountId, paymentHash) are lower-case hex; keys and leaseIds are printable ASCII of at most 128 characters.
+ * A payment hash is 64 hex digits, an account id 2 to 128; a service is [a-z0-9-]. Whatever is malformed is refused with
+ * StoreError('invalid') and changes nothing.
+ *
+ * "Now" is the store's clock in whole seconds, and it never goes back: what was refused as too late stays refused when the
+ * wall clock is set back. What ends at second t is over at t.
+ *
+ * An account past its end refuses every debit at once; its balance moves to expired at the next verb that touches it, or at
+ * purge. A later credit opens the account again with the new credit alone: what had expired stays expired.
  */
 
 /** An account as it stands. All amounts msat. */
@@ -33,7 +41,7 @@ export interface Claim {
   readonly expiresAtSec: number;
 }
 
-/** Outcome of {@link Store.claim} and {@link Store.redeem}. */
+/** Outcome of {@link Store.claim} and {@link Store.redeem}. Judged in this order: too-late, revoked, repeated or taken, claimed. */
 export type ClaimOutcome =
   /** This call was the first to present the payment. */
   | { readonly kind: 'claimed' }
@@ -45,7 +53,10 @@ export type ClaimOutcome =
   | { readonly kind: 'too-late' }
   | { readonly kind: 'revoked' };
 
-/** One credit to an account. `creditKey` is the payment hash, or `<hash>:excess` for what was overpaid. */
+/**
+ * One credit to an account, of 1 msat or more. `creditKey` is the payment hash, or `<hash>:excess` for what was overpaid.
+ * Every credit and claim on one payment hash must name the same expiry: the key is forgotten CLAIM_GRACE_SEC after it.
+ */
 export interface Credit {
   readonly creditKey: string;
   readonly accountId: string;
@@ -55,16 +66,18 @@ export interface Credit {
   readonly expiresAtSec: number;
 }
 
-/** Outcome of {@link Store.credit}. */
-export type CreditOutcome = {
-  readonly kind: 'credited' | 'repeated' | 'too-late';
-  readonly account: Account;
-};
+/**
+ * Outcome of {@link Store.credit}. `too-late`: it ends now or before, or at or before the purge watermark; nothing changed.
+ * A revoked account is credited all the same (the money did come), but can't spend it.
+ */
+export type CreditOutcome =
+  | { readonly kind: 'credited' | 'repeated'; readonly account: Account }
+  | { readonly kind: 'too-late' };
 
 /** One debit, known by its key for {@link SPEND_KEY_TTL_SEC}. */
 export interface Spend {
   readonly accountId: string;
-  /** Unique for one attempt of one request. */
+  /** Unique for one attempt of one request, over all accounts: another account or amount under a known key is `invalid`. */
   readonly key: string;
   readonly amountMsat: Msat;
 }
@@ -114,7 +127,10 @@ export type AttemptOutcome =
   | { readonly kind: 'mismatch' }
   | Refusal;
 
-/** How an attempt ended. `refunded`: the upstream failed, the money goes back and the key is forgotten. */
+/**
+ * How an attempt ended. `refunded`: the upstream failed, the money goes back and the key is forgotten. Only an attempt in
+ * flight can end: anything else changes nothing.
+ */
 export type AttemptEnd = 'delivered' | 'undelivered' | 'refunded';
 
 /** Opens a lease: sets an amount aside for a stream or an upload, which expires by itself when its gateway dies. */
@@ -128,7 +144,7 @@ export interface Reserve {
   readonly maxLeases?: number;
 }
 
-/** Outcome of {@link Store.reserve}. */
+/** Outcome of {@link Store.reserve}. `repeated`: this lease was opened before, and may have ended since; nothing changed. */
 export type ReserveOutcome =
   | { readonly kind: 'reserved' | 'repeated'; readonly balanceMsat: Msat }
   | { readonly kind: 'too-many-leases' }
@@ -192,12 +208,13 @@ export type OfferOutcome = {
 };
 
 /**
- * Outcome of {@link Store.settleOffer}: the amount of the offer is credited under the payment hash (also when a preimage
- * credited it before), what was overpaid under `<hash>:excess`. `no-offer`: not ours to credit.
+ * Outcome of {@link Store.settleOffer}: the amount of the offer is credited under the payment hash (unless a preimage
+ * credited it before), what was overpaid under `<hash>:excess`. `repeated`: both were credited before. `no-offer`: not ours
+ * to credit. `underpaid`: nothing changed. `too-late`: the credit would be over by now; the offer is closed.
  */
 export type SettleOutcome =
   | { readonly kind: 'credited' | 'repeated'; readonly account: Account }
-  | { readonly kind: 'no-offer' | 'underpaid' };
+  | { readonly kind: 'no-offer' | 'underpaid' | 'too-late' };
 
 /** One revocation; `until` as Unix seconds, when nothing of that account can be valid any more. */
 export interface Revocation {
@@ -218,7 +235,7 @@ export interface Totals {
   readonly balanceMsat: Msat;
 }
 
-/** What {@link Store.purge} did. */
+/** What {@link Store.purge} did: rows forgotten (accounts, claims, keys, offers), leases given back, money expired. */
 export interface PurgeReport {
   readonly claims: number;
   readonly accounts: number;
@@ -228,6 +245,8 @@ export interface PurgeReport {
   readonly expiredMsat: Msat;
   /** Unix seconds; claims that expire at or before it are refused. */
   readonly watermarkSec: number;
+  /** More is due than one call does: call again. */
+  readonly more: boolean;
 }
 
 /** Outcome of {@link Store.admitMasterKeys}. */
@@ -243,14 +262,22 @@ export const CLAIM_GRACE_SEC = 24 * 3600;
 export interface Store {
   /** Random hex, mixed into every root key: a store that lost its claims must have a new one, or it would sell twice. */
   generation(): Promise<string>;
-  /** Makes a new generation: voids every credential minted so far. For an operator whose store was lost or restored. */
+  /**
+   * Makes a new generation: voids every credential minted so far, and forgets the master keys' fingerprints, so that the
+   * next keys are admitted as the first. For an operator whose store or key was lost or restored.
+   */
   newGeneration(): Promise<string>;
   /** Records the configured keys' fingerprints (hex) when the store is new or knows at least one of them. */
   admitMasterKeys(fingerprints: readonly string[]): Promise<KeyAdmission>;
+  /** Raises the store's epoch by one and returns it, durably: a store with a lower epoch than was seen is an older copy. */
+  nextEpoch(): Promise<number>;
 
   claim(claim: Claim): Promise<ClaimOutcome>;
   credit(credit: Credit): Promise<CreditOutcome>;
-  /** {@link Store.claim}, and for `claimed` and `repeated` the credit under the payment hash too: one transaction where the store can. */
+  /**
+   * {@link Store.claim}, and for `claimed` and `repeated` the credit under the payment hash too (none for a pass): one
+   * transaction where the store can.
+   */
   redeem(claim: Claim): Promise<ClaimOutcome>;
 
   spend(spend: Spend): Promise<SpendOutcome>;
@@ -259,19 +286,27 @@ export interface Store {
   endAttempt(accountId: string, key: string, end: AttemptEnd): Promise<void>;
 
   reserve(reserve: Reserve): Promise<ReserveOutcome>;
-  /** Many leases in one call; outcomes in the same order. */
+  /**
+   * Many leases in one call, each at most once; outcomes in the same order. Each commit is atomic by itself; when the call
+   * rejects, repeat it: what was done before is `repeated`.
+   */
   commit(commits: readonly Commit[]): Promise<readonly CommitOutcome[]>;
   release(release: Release): Promise<ReleaseOutcome>;
 
   /** `undefined` when nothing was ever credited to it, or it was purged. */
   account(accountId: string): Promise<Account | undefined>;
+  /**
+   * From now on the account can't claim or be debited. Kept until `untilSec` is long past and nothing of the account is left.
+   * Revoking again only ever extends it.
+   */
   revoke(accountId: string, untilSec: number): Promise<void>;
   /** Revocations after a sequence number, oldest first; at most 1,000 a call. */
   revocationsAfter(sequence: number): Promise<readonly Revocation[]>;
 
+  /** Refused when the account has `maxOutstanding` offers whose invoice can still be paid. */
   offer(offer: Offer, maxOutstanding: number): Promise<OfferOutcome>;
   settleOffer(paymentHash: string, paidMsat: Msat): Promise<SettleOutcome>;
-  /** Offers neither settled nor dropped, oldest first; at most `limit` whose payment hash sorts after `afterHash`. */
+  /** Offers neither settled nor dropped, by payment hash; at most `limit` (1 to 1,000) that sort after `afterHash` ('': all). */
   openOffers(afterHash: string, limit: number): Promise<readonly Offer[]>;
   /** The node says that its invoice is cancelled, or expired and unpaid. */
   dropOffer(paymentHash: string): Promise<void>;

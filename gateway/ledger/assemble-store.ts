@@ -1,0 +1,177 @@
+import type { Engine } from './books.ts';
+import {
+  checkAccountId,
+  checkAttempt,
+  checkAttemptEnd,
+  checkClaim,
+  checkCommits,
+  checkCredit,
+  checkCursor,
+  checkFingerprints,
+  checkOffer,
+  checkPage,
+  checkPaymentHash,
+  checkRelease,
+  checkReserve,
+  checkRevocation,
+  checkSettlement,
+  checkSpend,
+  MAX_PAGE,
+} from './check-input.ts';
+import type { Commit, CommitOutcome, Store } from './store.ts';
+import { readAccount } from './verbs/accounts.ts';
+import { beginAttempt, endAttempt } from './verbs/attempts.ts';
+import { claim, credit, redeem } from './verbs/claims.ts';
+import { admitMasterKeys, increment, newGeneration, raise, revoke } from './verbs/identity.ts';
+import { commitAll, release, reserve } from './verbs/leases.ts';
+import { dropOffer, offer, settleOffer } from './verbs/offers.ts';
+import { purge } from './verbs/purge.ts';
+import { spend, voidSpend } from './verbs/spends.ts';
+
+/** Commits that run in one transaction: ten thousand streams in one would hold the event loop too long. */
+const COMMIT_CHUNK = 250;
+
+type Part<K extends keyof Store> = Pick<Store, K>;
+
+/** The store port over an engine: each verb checks its input, then runs its rule as one transaction. */
+export function assembleStore(engine: Engine): Store {
+  return {
+    ...identityVerbs(engine),
+    ...creditVerbs(engine),
+    ...debitVerbs(engine),
+    ...leaseVerbs(engine),
+    ...accountVerbs(engine),
+    ...offerVerbs(engine),
+    purge: () => engine.grouped('purge', purge),
+    totals: () => engine.read('totals', (books) => books.totals()),
+    ping: () => engine.read('ping', (books) => void books.generation()),
+    close: () => engine.close(),
+  };
+}
+
+function identityVerbs(
+  engine: Engine,
+): Part<'generation' | 'newGeneration' | 'admitMasterKeys' | 'nextEpoch'> {
+  return {
+    generation: () => engine.read('generation', (books) => books.generation()),
+    newGeneration: () => engine.durable('newGeneration', newGeneration),
+    admitMasterKeys: async (fingerprints) => {
+      checkFingerprints(fingerprints);
+      return engine.durable('admitMasterKeys', (books) => admitMasterKeys(books, fingerprints));
+    },
+    nextEpoch: () => engine.durable('nextEpoch', (books) => increment(books, 'epoch')),
+  };
+}
+
+function creditVerbs(engine: Engine): Part<'claim' | 'credit' | 'redeem'> {
+  return {
+    claim: async (asked) => {
+      checkClaim(asked);
+      return engine.durable('claim', (books, nowSec) => claim(books, nowSec, asked));
+    },
+    credit: async (asked) => {
+      checkCredit(asked);
+      return engine.durable('credit', (books, nowSec) => credit(books, nowSec, asked));
+    },
+    redeem: async (asked) => {
+      checkClaim(asked);
+      return engine.durable('redeem', (books, nowSec) => redeem(books, nowSec, asked));
+    },
+  };
+}
+
+function debitVerbs(engine: Engine): Part<'spend' | 'voidSpend' | 'beginAttempt' | 'endAttempt'> {
+  return {
+    spend: async (asked) => {
+      checkSpend(asked);
+      return engine.grouped('spend', (books, nowSec) => spend(books, nowSec, asked));
+    },
+    voidSpend: async (asked) => {
+      checkSpend(asked);
+      return engine.grouped('voidSpend', (books, nowSec) => voidSpend(books, nowSec, asked));
+    },
+    beginAttempt: async (asked) => {
+      checkAttempt(asked);
+      return engine.grouped('beginAttempt', (books, nowSec) => beginAttempt(books, nowSec, asked));
+    },
+    endAttempt: async (accountId, key, end) => {
+      checkAttemptEnd(accountId, key, end);
+      return engine.grouped('endAttempt', (books, nowSec) => endAttempt(books, nowSec, accountId, key, end));
+    },
+  };
+}
+
+function leaseVerbs(engine: Engine): Part<'reserve' | 'commit' | 'release'> {
+  return {
+    reserve: async (asked) => {
+      checkReserve(asked);
+      return engine.grouped('reserve', (books, nowSec) => reserve(books, nowSec, asked));
+    },
+    commit: async (commits) => {
+      checkCommits(commits);
+      return commitInChunks(engine, commits);
+    },
+    release: async (asked) => {
+      checkRelease(asked);
+      return engine.grouped('release', (books, nowSec) => release(books, nowSec, asked));
+    },
+  };
+}
+
+async function commitInChunks(engine: Engine, commits: readonly Commit[]): Promise<readonly CommitOutcome[]> {
+  const chunks: Promise<readonly CommitOutcome[]>[] = [];
+  for (let from = 0; from < commits.length; from += COMMIT_CHUNK) {
+    const chunk = commits.slice(from, from + COMMIT_CHUNK);
+    chunks.push(engine.grouped('commit', (books, nowSec) => commitAll(books, nowSec, chunk)));
+  }
+  return (await Promise.all(chunks)).flat();
+}
+
+function accountVerbs(engine: Engine): Part<'account' | 'revoke' | 'revocationsAfter'> {
+  return {
+    account: async (accountId) => {
+      checkAccountId(accountId);
+      return engine.read('account', (books, nowSec) => readAccount(books, nowSec, accountId));
+    },
+    revoke: async (accountId, untilSec) => {
+      checkRevocation(accountId, untilSec);
+      return engine.durable('revoke', (books) => revoke(books, accountId, untilSec));
+    },
+    revocationsAfter: async (sequence) => {
+      checkCursor('sequence', sequence);
+      return engine.read('revocationsAfter', (books) => books.revocationsAfter(sequence, MAX_PAGE));
+    },
+  };
+}
+
+function offerVerbs(
+  engine: Engine,
+): Part<
+  'offer' | 'settleOffer' | 'openOffers' | 'dropOffer' | 'settlementCursor' | 'advanceSettlementCursor'
+> {
+  return {
+    offer: async (asked, maxOutstanding) => {
+      checkOffer(asked, maxOutstanding);
+      return engine.durable('offer', (books, nowSec) => offer(books, nowSec, asked, maxOutstanding));
+    },
+    settleOffer: async (paymentHash, paidMsat) => {
+      checkSettlement(paymentHash, paidMsat);
+      return engine.durable('settleOffer', (books, nowSec) =>
+        settleOffer(books, nowSec, paymentHash, paidMsat),
+      );
+    },
+    openOffers: async (afterHash, limit) => {
+      checkPage(afterHash, limit);
+      return engine.read('openOffers', (books) => books.openOffers(afterHash, limit));
+    },
+    dropOffer: async (paymentHash) => {
+      checkPaymentHash(paymentHash);
+      return engine.grouped('dropOffer', (books) => dropOffer(books, paymentHash));
+    },
+    settlementCursor: () => engine.read('settlementCursor', (books) => books.counter('settlement-cursor')),
+    advanceSettlementCursor: async (cursor) => {
+      checkCursor('cursor', cursor);
+      return engine.durable('advanceSettlementCursor', (books) => raise(books, 'settlement-cursor', cursor));
+    },
+  };
+}
