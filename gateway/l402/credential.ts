@@ -1,4 +1,5 @@
 import { type AuthEntry, splitAuthList } from './auth-list.ts';
+import { MAX_MACAROON_BYTES } from './macaroon.ts';
 
 /** One payment credential as it was sent; nothing of it has been verified. */
 export interface CredentialCandidate {
@@ -6,7 +7,10 @@ export interface CredentialCandidate {
   readonly macaroons: readonly string[];
   /** 64 lower-case hex digits; absent when it can only stand in a `preimage=` caveat. Without either nothing was paid. */
   readonly preimage?: string;
-  /** Macaroons and preimage as they were sent: equal keys mean equal macaroons and preimages. A secret: hash it before it is kept or logged. */
+  /**
+   * Macaroons and preimage as they were sent: equal keys mean equal macaroons and preimages, whatever the scheme was. It is
+   * a secret: hash it before it is kept.
+   */
   readonly cacheKey: string;
 }
 
@@ -138,9 +142,9 @@ function readValue(place: 'authorization' | 'own' | 'hex', value: string, found:
 function paymentParts(entry: AuthEntry): readonly string[] | undefined {
   if (entry.scheme === 'l402' || entry.scheme === 'lsat') return entry.parts;
   if (entry.scheme === 'basic') return basicParts(entry.parts[0] ?? '');
+  if (entry.parts.some((part) => part.startsWith(MACAROON_START))) return entry.parts;
   // A blank inside a broken credential makes its first half look like a scheme.
-  if (entry.text.startsWith(MACAROON_START)) return [entry.text];
-  return entry.parts.some((part) => part.startsWith(MACAROON_START)) ? entry.parts : undefined;
+  return entry.text.startsWith(MACAROON_START) ? [entry.text] : undefined;
 }
 
 /** The password of a Basic value, or all of it when the macaroon is the user name and the preimage the password. */
@@ -169,8 +173,8 @@ function readParts(parts: readonly string[], found: Found): void {
 function readHex(value: string, found: Found): void {
   if (!isHexCredential(value)) return;
   const hex = value.trim();
-  if (!HEX.test(hex)) {
-    found.malformed ??= 'the macaroon in its own header is not hex';
+  if (hex.length > 2 * MAX_MACAROON_BYTES || !HEX.test(hex)) {
+    found.malformed ??= 'the macaroon in its own header is too long, or not hex';
     return;
   }
   addCandidate([Buffer.from(hex, 'hex').toString('base64')], undefined, found);

@@ -99,7 +99,7 @@ export function decodeMacaroon(bytes: Buffer): Macaroon {
   const caveats: string[] = [];
   while (bytes[cursor.offset] !== TAG.end) {
     if (caveats.length === MAX_CAVEATS) throw tooManyCaveats();
-    caveats.push(text(take(cursor, TAG.identifier)));
+    caveats.push(readText(take(cursor, TAG.identifier)));
     if (bytes[cursor.offset] === TAG.verificationId) throw bad('it has a third-party caveat');
     takeEnd(cursor);
   }
@@ -108,7 +108,7 @@ export function decodeMacaroon(bytes: Buffer): Macaroon {
   if (signature.length !== SIGNATURE_BYTES) throw bad('its signature does not have 32 bytes');
   if (cursor.offset !== bytes.length) throw bad('something follows its signature');
   return {
-    location: location === undefined ? '' : text(location),
+    location: location === undefined ? '' : readText(location),
     identifier: Buffer.from(identifier),
     caveats,
     signature: Buffer.from(signature),
@@ -189,7 +189,7 @@ function takeByte(cursor: Cursor): number {
   return byte;
 }
 
-function text(bytes: Buffer): string {
+function readText(bytes: Buffer): string {
   if (!isUtf8(bytes)) throw bad('a caveat or the location is not UTF-8');
   return bytes.toString('utf8');
 }

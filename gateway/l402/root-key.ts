@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, type Hmac } from 'node:crypto';
 import { L402Error } from './errors.ts';
 
 /** Size of a master key. */
@@ -43,7 +43,7 @@ export function keyFingerprint(masterKey: Buffer): string {
   return keyed(masterKey, FINGERPRINT_DOMAIN).digest('hex');
 }
 
-function keyed(masterKey: Buffer, domain: string): ReturnType<typeof createHmac> {
+function keyed(masterKey: Buffer, domain: string): Hmac {
   if (masterKey.length !== MASTER_KEY_BYTES) {
     throw new L402Error(
       'bad-key',

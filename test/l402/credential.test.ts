@@ -112,6 +112,7 @@ test('a Bearer token of the form macaroon:preimage is ours', () => {
 
 test('macaroon:preimage without a scheme is ours, for clients that know only an API key', () => {
   assert.deepEqual(candidates(credential), [one]);
+  assert.deepEqual(candidates(`${macaroon}, ${second}:${preimage}`)[0]?.macaroons, [macaroon, second]);
   assert.equal(withoutCredentials('Authorization', credential), undefined);
 });
 
@@ -205,6 +206,7 @@ test('a broken credential is reported, and is not forwarded', () => {
   isMalformed(basic('user', `${macaroon}:${preimage.slice(1)}`));
   assert.match(readCredentials(['Macaroon', `${hex}0`]).malformed ?? '', /hex/);
   assert.equal(withoutCredentials('Macaroon', `${hex}0`), undefined);
+  assert.match(readCredentials(['Macaroon', hex.repeat(100)]).malformed ?? '', /too long/);
 });
 
 test('a blank inside a macaroon makes it no macaroon, and is not forwarded either', () => {
