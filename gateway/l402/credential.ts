@@ -3,9 +3,9 @@ import { MAX_MACAROON_BYTES } from './macaroon.ts';
 
 /** One payment credential as it was sent; nothing of it has been verified. */
 export interface CredentialCandidate {
-  /** One or more macaroons, each for `macaroonFromText`. All must hold, and the preimage pays for each. */
+  /** Texts for `macaroonFromText`. One that holds, with its payment's preimage, is enough; the others may be for other services. */
   readonly macaroons: readonly string[];
-  /** 64 lower-case hex digits; absent when it can only stand in a `preimage=` caveat. Without either nothing was paid. */
+  /** 64 lower-case hex digits; absent when it can only stand in a `preimage=` caveat. Without either, nothing was paid. */
   readonly preimage?: string;
   /**
    * Macaroons and preimage as they were sent: equal keys mean equal macaroons and preimages, whatever the scheme was. It is
