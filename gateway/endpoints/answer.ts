@@ -1,5 +1,6 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { GatewayError, toErrorAnswer } from '../errors.ts';
+import { StoreError } from '../ledger/store.ts';
 import type { Log } from '../observe/log.ts';
 
 /** Sends JSON that nobody may keep: these answers hold preimages and balances. */
@@ -26,18 +27,23 @@ export function answerUnknown(request: Request, response: Response): void {
   );
 }
 
-/** Express's last handler: any error as JSON; a bug is logged and answered without its text. */
+/** Express's last handler: any error as JSON; what the operator should see goes to the log, which hides secrets. */
 export function answerErrors(log: Log) {
-  return (error: unknown, _request: Request, response: Response, next: NextFunction): void => {
+  return (error: unknown, request: Request, response: Response, next: NextFunction): void => {
     if (response.headersSent) {
       next(error);
       return;
     }
-    const known = fromExpress(error);
-    if (!(known instanceof GatewayError)) log.error('a helper endpoint failed', { err: known });
+    const known = toKnown(error);
     const answer = toErrorAnswer(known);
-    if (answer.status >= 500 && known instanceof GatewayError) {
-      log.warn('a helper endpoint could not answer', { code: known.code, err: known.cause });
+    if (!(known instanceof GatewayError)) {
+      log.error('a control-plane request failed', { path: request.path, err: known });
+    } else if (answer.status >= 500) {
+      log.warn('a control-plane request could not be answered', {
+        path: request.path,
+        code: known.code,
+        err: known.cause,
+      });
     }
     for (let index = 0; index + 1 < answer.headers.length; index += 2) {
       response.setHeader(answer.headers[index] ?? '', answer.headers[index + 1] ?? '');
@@ -46,12 +52,18 @@ export function answerErrors(log: Log) {
   };
 }
 
-/** Express and its body parsers mark what the client did wrong with a status of 4xx. */
-function fromExpress(error: unknown): unknown {
-  if (!(error instanceof Error) || !('status' in error) || error instanceof GatewayError) return error;
-  if (error.status === 413)
-    return new GatewayError('body-too-large', 'The body is too large for this endpoint.');
-  if (typeof error.status !== 'number' || error.status < 400 || error.status > 499) return error;
+/** What is not known stays as it is: a bug. Express and its body parsers mark what the client did wrong with a 4xx. */
+function toKnown(error: unknown): unknown {
+  if (error instanceof GatewayError) return error;
+  if (error instanceof StoreError && error.code === 'unavailable') {
+    return new GatewayError('store-unavailable', 'The store does not answer; try again.', {
+      cause: error,
+      retryAfterSec: 2,
+    });
+  }
+  if (!(error instanceof Error) || !('status' in error) || typeof error.status !== 'number') return error;
+  if (error.status === 413) return new GatewayError('body-too-large', 'The body is too large.');
+  if (error.status < 400 || error.status > 499) return error;
   return new GatewayError('bad-request', 'The request has a path or a body that can not be decoded.');
 }
 
