@@ -1,0 +1,190 @@
+import { randomBytes } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { readLastSeen, writeLastSeen } from './last-seen.ts';
+import { repeat } from './repeat.ts';
+import { type RevocationSet, revocationSet } from './revocations.ts';
+import type { Store } from './store.ts';
+
+const DEFAULT_REVOCATION_POLL_MS = 500;
+const DEFAULT_PURGE_EVERY_MS = 60_000;
+/** Calls of purge in one round; what is left then waits for the next. */
+const MAX_PURGES = 2_000;
+
+/** What the gateway does with the ledger: the store's verbs, and what must be known without asking the store. */
+export interface Ledger
+  extends Pick<
+    Store,
+    | 'claim'
+    | 'credit'
+    | 'redeem'
+    | 'spend'
+    | 'voidSpend'
+    | 'beginAttempt'
+    | 'endAttempt'
+    | 'reserve'
+    | 'commit'
+    | 'release'
+    | 'account'
+    | 'revoke'
+    | 'offer'
+    | 'settleOffer'
+    | 'openOffers'
+    | 'dropOffer'
+    | 'settlementCursor'
+    | 'advanceSettlementCursor'
+    | 'totals'
+    | 'ping'
+  > {
+  /** The store's generation, hex: part of every root key. */
+  readonly generation: string;
+  /** True when the account is revoked, as of the last poll. */
+  isRevoked(accountId: string): boolean;
+  /** A key for a spend or a lease that no other gateway and no other request has. */
+  nextKey(): string;
+  /** Stops the timers and waits for what they began. The store stays open: it belongs to who opened it. */
+  close(): Promise<void>;
+}
+
+/** What a ledger needs. */
+export interface LedgerOptions {
+  readonly store: Store;
+  /** Where the store is, for messages. */
+  readonly storeName: string;
+  /** Fingerprints of the master keys (`keyFingerprint` of gateway/l402/root-key.ts). */
+  readonly keyFingerprints: readonly string[];
+  /** Where `ledger.json` is kept; absent for a store that does not outlive the process. */
+  readonly dataDir?: string;
+  readonly nowMs: () => number;
+  /** Default 500 ms: a revocation reaches live streams and passes within a second. */
+  readonly revocationPollMs?: number;
+  /** Default 60,000 ms. */
+  readonly purgeEveryMs?: number;
+  /** Told when work in the background failed; it is tried again at its next turn. */
+  readonly onError?: (task: 'revocations' | 'purge', error: unknown) => void;
+}
+
+/** The store does not belong to this gateway's keys or data folder. The message says what to do. */
+export class StoreMismatchError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'StoreMismatchError';
+  }
+}
+
+/**
+ * Opens the ledger over a store: checks that store, keys and data folder belong together, loads the revocations, and starts
+ * to poll and purge.
+ * @throws StoreMismatchError when they do not belong together
+ * @throws StoreError
+ */
+export async function openLedger(options: LedgerOptions): Promise<Ledger> {
+  const { store, dataDir, onError = () => {} } = options;
+  const generation = await checkStore(options);
+  await admit(options);
+  const revocations = revocationSet(store);
+  await revocations.refresh();
+  const polling = repeat({
+    everyMs: options.revocationPollMs ?? DEFAULT_REVOCATION_POLL_MS,
+    task: () => revocations.refresh(),
+    onError: (error) => onError('revocations', error),
+  });
+  const purging = repeat({
+    everyMs: options.purgeEveryMs ?? DEFAULT_PURGE_EVERY_MS,
+    task: async () => {
+      await purgeAll(store);
+      revocations.prune(Math.floor(options.nowMs() / 1000));
+      if (dataDir !== undefined) await markSeen(store, dataDir);
+    },
+    onError: (error) => onError('purge', error),
+  });
+  return {
+    ...verbsOf(store, revocations),
+    generation,
+    isRevoked: (accountId) => revocations.has(accountId),
+    nextKey: keyMaker(),
+    close: async () => {
+      await Promise.all([polling.stop(), purging.stop()]);
+    },
+  };
+}
+
+/**
+ * Makes a new generation, and has the data folder accept the store: for `sluice store new-generation`. Every credential
+ * minted so far is void.
+ * @returns the new generation
+ * @throws StoreError
+ */
+export async function renewGeneration(store: Store, dataDir: string): Promise<string> {
+  const generation = await store.newGeneration();
+  await writeLastSeen(dataDir, { generation, epoch: await store.nextEpoch() });
+  return generation;
+}
+
+/** An older copy of a store has forgotten claims and debits, and would sell them again: it is known by its lower epoch. */
+async function checkStore({ store, storeName, dataDir }: LedgerOptions): Promise<string> {
+  const generation = await store.generation();
+  if (dataDir === undefined) return generation;
+  const seen = await readLastSeen(dataDir);
+  if (seen !== undefined && seen.generation !== generation) {
+    throw new StoreMismatchError(
+      `The store at ${storeName} is not the one that this gateway used last (${dataDir}/ledger.json names another ` +
+        'generation). Restore that store, or accept this one with `sluice store new-generation`: credit sold so far is then void.',
+    );
+  }
+  const epoch = await store.nextEpoch();
+  if (seen !== undefined && epoch <= seen.epoch) {
+    throw new StoreMismatchError(
+      `The store at ${storeName} is an older copy of the one that this gateway used last (epoch ${epoch - 1}, last seen ` +
+        `${seen.epoch}): it has forgotten payments and would sell them again. Restore the newest copy, or accept this one ` +
+        'with `sluice store new-generation`: credit sold so far is then void.',
+    );
+  }
+  await writeLastSeen(dataDir, { generation, epoch });
+  return generation;
+}
+
+async function admit({ store, storeName, keyFingerprints }: LedgerOptions): Promise<void> {
+  const { kind } = await store.admitMasterKeys(keyFingerprints);
+  if (kind !== 'unknown') return;
+  throw new StoreMismatchError(
+    `The store at ${storeName} was written with another master key: no credential sold so far would be recognised. Restore ` +
+      'the key file or the configured keys, or run `sluice store new-generation`: credit sold so far is then void.',
+  );
+}
+
+/** Raised while the gateway runs too, so that a copy made an hour ago is noticed, not only one made before the last start. */
+async function markSeen(store: Store, dataDir: string): Promise<void> {
+  const epoch = await store.nextEpoch();
+  await writeLastSeen(dataDir, { generation: await store.generation(), epoch });
+}
+
+async function purgeAll(store: Store): Promise<void> {
+  for (let call = 0; call < MAX_PURGES; call += 1) {
+    const { more } = await store.purge();
+    if (!more) return;
+    await nextTurn();
+  }
+}
+
+/** Nearly in order, because the store appends keys that are; the random part is this process's own. */
+function keyMaker(): () => string {
+  const prefix = randomBytes(9).toString('base64url');
+  let count = 0;
+  return () => {
+    count += 1;
+    return `${prefix}:${count.toString(36)}`;
+  };
+}
+
+type Verbs = Omit<Ledger, 'generation' | 'isRevoked' | 'nextKey' | 'close'>;
+
+function verbsOf(store: Store, revocations: RevocationSet): Verbs {
+  return {
+    ...store,
+    // This gateway need not wait for its own poll.
+    revoke: async (accountId, untilSec) => {
+      await store.revoke(accountId, untilSec);
+      revocations.add(accountId, untilSec);
+    },
+  };
+}
