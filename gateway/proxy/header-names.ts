@@ -1,0 +1,141 @@
+/** What the proxy does with a request header, decided by its name alone. */
+export type RequestRole =
+  | 'pass'
+  /** Never forwarded: hop-by-hop, ours to say, or a way to ask for another thing than was priced. */
+  | 'drop'
+  | 'connection'
+  | 'te'
+  | 'content-length'
+  | 'forwarded-for'
+  | 'forwarded-proto'
+  | 'forwarded-host'
+  | 'forwarded'
+  /** Says who the client is: forwarded for a trusted peer only. */
+  | 'client-claim';
+
+/** What the proxy does with a response header, decided by its name alone. */
+export type ResponseRole =
+  | 'pass'
+  | 'drop'
+  | 'connection'
+  | 'transfer-encoding'
+  | 'content-length'
+  | 'www-authenticate';
+
+/** All that is decided about a header name. */
+export interface NameFacts {
+  readonly lower: string;
+  readonly request: RequestRole;
+  readonly response: ResponseRole;
+}
+
+/** RFC 9110, 7.6.1, and what older software treats alike. `te` and `connection` have roles of their own. */
+const HOP_BY_HOP = [
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-authentication-info',
+  'proxy-connection',
+  'http2-settings',
+  'transfer-encoding',
+  'upgrade',
+];
+
+const REQUEST_DROPPED = new Set([
+  ...HOP_BY_HOP,
+  // Set anew from what was matched.
+  'host',
+  // Answered by the gateway before the body is read (undici refuses it too).
+  'expect',
+  // undici sends no request trailers, so none may be announced.
+  'trailer',
+  // What was priced is the method and the path of the request line.
+  'x-http-method-override',
+  'x-http-method',
+  'x-method-override',
+  'x-original-url',
+  'x-original-uri',
+  'x-rewrite-url',
+  // What the gateway says about the payment. Nobody else may say it.
+  'l402-account',
+  'l402-paid-msat',
+  'l402-signature',
+]);
+
+const CLIENT_CLAIMS = new Set([
+  'x-real-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'x-original-forwarded-for',
+  'x-originating-ip',
+  'x-remote-addr',
+  'x-remote-ip',
+  'client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+  'cf-connecting-ipv6',
+  'fastly-client-ip',
+  'x-forwarded',
+  'forwarded-for',
+]);
+
+const REQUEST_ROLES = new Map<string, RequestRole>([
+  ['connection', 'connection'],
+  ['te', 'te'],
+  ['content-length', 'content-length'],
+  ['x-forwarded-for', 'forwarded-for'],
+  ['x-forwarded-proto', 'forwarded-proto'],
+  ['x-forwarded-host', 'forwarded-host'],
+  ['forwarded', 'forwarded'],
+]);
+
+const RESPONSE_DROPPED = new Set([
+  ...HOP_BY_HOP,
+  'te',
+  // The upstream's own payment protocol: our client would pay it, and we would have sold something else.
+  'payment-receipt',
+  // Advertises another way to this origin, past the gateway.
+  'alt-svc',
+]);
+
+const RESPONSE_ROLES = new Map<string, ResponseRole>([
+  ['connection', 'connection'],
+  ['transfer-encoding', 'transfer-encoding'],
+  ['content-length', 'content-length'],
+  ['www-authenticate', 'www-authenticate'],
+]);
+
+const known = new Map<string, NameFacts>();
+const MAX_KNOWN = 1_024;
+
+/** The facts about a header name, as it was spelt. The names of real traffic are few, so they are worked out once. */
+export function nameFacts(name: string): NameFacts {
+  const seen = known.get(name);
+  if (seen !== undefined) return seen;
+  const lower = name.toLowerCase();
+  const facts: NameFacts = { lower, request: requestRole(lower), response: responseRole(lower) };
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(name, facts);
+  return facts;
+}
+
+/**
+ * CGI, WSGI and PHP turn `-` and `_` into one, so that `L402_Account` would be our `L402-Account` to them: a name with an
+ * underscore has the role of its twin, and when that is anything but plain it is dropped.
+ */
+function requestRole(lower: string): RequestRole {
+  if (!lower.includes('_')) return plainRequestRole(lower);
+  return plainRequestRole(lower.replaceAll('_', '-')) === 'pass' ? 'pass' : 'drop';
+}
+
+function plainRequestRole(lower: string): RequestRole {
+  if (REQUEST_DROPPED.has(lower)) return 'drop';
+  const role = REQUEST_ROLES.get(lower);
+  if (role !== undefined) return role;
+  return CLIENT_CLAIMS.has(lower) || lower.startsWith('x-forwarded-') ? 'client-claim' : 'pass';
+}
+
+function responseRole(lower: string): ResponseRole {
+  if (RESPONSE_DROPPED.has(lower) || lower.startsWith('l402-')) return 'drop';
+  return RESPONSE_ROLES.get(lower) ?? 'pass';
+}

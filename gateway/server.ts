@@ -1,0 +1,348 @@
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import https from 'node:https';
+import { type AddressInfo, isIPv6, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { LimitsConfig, Listener } from '../config/config.ts';
+import { readCertificate, watchCertificate } from './certificate.ts';
+import { GatewayError, toErrorAnswer } from './errors.ts';
+import { discardBody } from './proxy/discard-body.ts';
+import { endWithAnswer } from './proxy/raw-answer.ts';
+import { hasBody } from './proxy/request-body.ts';
+
+/*
+ * Listeners: plain HTTP/1.1 and HTTPS. HTTP/2 is left out: in Node's compatibility layer a response has no connection of its
+ * own to reset, no close to listen to once, and no interim responses, so that all of forward would need a second form. A proxy
+ * that speaks HTTP/2 or 3 to browsers can stand in front (trustedProxies).
+ */
+
+/** What the parser or the limits refused before there was a request. */
+export interface RefusedConnection {
+  readonly status: number;
+  /** Node's code (`HPE_INVALID_HEADER_TOKEN`, `ERR_HTTP_REQUEST_TIMEOUT` …). */
+  readonly reason: string;
+  readonly remoteAddress: string | undefined;
+}
+
+/** What a server calls. */
+export interface ServerHandlers {
+  /**
+   * A request whose head passed the limits.
+   * @param sendContinue - present when the client waits for `100 Continue`; nothing sends it but this
+   */
+  onRequest(req: IncomingMessage, res: ServerResponse, sendContinue: (() => void) | undefined): void;
+  /** A WebSocket upgrade without a body. Nothing is answered yet. */
+  onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** For the log and metrics; the client was answered. */
+  onRefused?(refused: RefusedConnection): void;
+  /** The certificate files changed: taken, or refused with the reason (then the old one stays). */
+  onCertificate?(error: Error | undefined): void;
+}
+
+/** Where a server listens in the end. */
+export interface BoundAddress {
+  readonly address: string;
+  readonly port: number;
+  /** `http://127.0.0.1:8402` */
+  readonly url: string;
+}
+
+/** A listener that is not accepting yet. */
+export interface HttpServer {
+  listen(): Promise<BoundAddress>;
+  /**
+   * Stops accepting and lets the requests under way finish, each with `Connection: close`; what is not done in time is cut.
+   * WebSockets count as under way.
+   */
+  drain(timeoutMs: number): Promise<void>;
+}
+
+/** Requests that may wait on one connection (HTTP/1.1 pipelining); one more is answered 503. */
+const MAX_PIPELINED = 32;
+/** While draining, connections that fell idle are closed this often, ms. */
+const DRAIN_SWEEP_MS = 50;
+
+/** One client connection: what is under way on it, oldest first. */
+interface Connection {
+  readonly responses: ServerResponse[];
+}
+
+/**
+ * Builds a server.
+ * @throws Error when the certificate can't be used.
+ */
+export async function createHttpServer(
+  listener: Listener,
+  limits: LimitsConfig,
+  handlers: ServerHandlers,
+): Promise<HttpServer> {
+  const { tls } = listener;
+  const certificate = tls === undefined ? undefined : await readCertificate(tls);
+  const server =
+    certificate === undefined
+      ? http.createServer(serverOptions(limits))
+      : https.createServer({
+          ...serverOptions(limits),
+          ...certificate,
+          ALPNProtocols: ['http/1.1'],
+          handshakeTimeout: limits.headersTimeoutMs,
+        });
+  const state: ServerState = {
+    server,
+    limits,
+    handlers,
+    sockets: new Set(),
+    connections: new Map(),
+    draining: false,
+  };
+  configure(state);
+
+  let stopWatching = () => {};
+  if (tls !== undefined && server instanceof https.Server) {
+    stopWatching = watchCertificate(tls, {
+      onReloaded: (renewed) => {
+        server.setSecureContext({ ...renewed });
+        handlers.onCertificate?.(undefined);
+      },
+      onRefused: (error) => handlers.onCertificate?.(error),
+    });
+  }
+  return {
+    listen: () => listen(state, listener),
+    drain: async (timeoutMs) => {
+      stopWatching();
+      await drain(state, timeoutMs);
+    },
+  };
+}
+
+interface ServerState {
+  readonly server: http.Server | https.Server;
+  readonly limits: LimitsConfig;
+  readonly handlers: ServerHandlers;
+  /** Every TCP connection, also one that is still in its TLS handshake or was upgraded. */
+  readonly sockets: Set<Socket>;
+  /** By the socket that requests see. */
+  readonly connections: Map<Duplex, Connection>;
+  draining: boolean;
+}
+
+function serverOptions(limits: LimitsConfig): http.ServerOptions {
+  return {
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    // A long upload is not a slow one: what bounds it is the idle time (onIdle) and its size (forward).
+    requestTimeout: 0,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    connectionsCheckingInterval: Math.max(50, Math.min(5_000, Math.ceil(limits.headersTimeoutMs / 4))),
+    optimizeEmptyRequests: true,
+    // Ours answers in JSON.
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+    noDelay: true,
+    // Anything else that asks for an upgrade (h2c above all) is a plain request, and is charged as one.
+    shouldUpgradeCallback: isWebSocketUpgrade,
+  };
+}
+
+function isWebSocketUpgrade(req: IncomingMessage): boolean {
+  return (
+    req.method === 'GET' && req.httpVersionMinor === 1 && req.headers.upgrade?.toLowerCase() === 'websocket'
+  );
+}
+
+function configure(state: ServerState): void {
+  const { server, limits, connections, handlers } = state;
+  server.maxConnections = limits.maxConnections;
+  server.maxHeadersCount = 0;
+  server.setTimeout(limits.clientIdleTimeoutMs, (socket: Socket) => onIdle(state, socket));
+  server.on('connection', (socket: Socket) => {
+    state.sockets.add(socket);
+    socket.once('close', () => state.sockets.delete(socket));
+  });
+  server.on(server instanceof https.Server ? 'secureConnection' : 'connection', (socket: Duplex) => {
+    connections.set(socket, { responses: [] });
+    socket.once('close', () => connections.delete(socket));
+  });
+  server.on('request', (req, res) => onRequest(state, req, res, undefined));
+  server.on('checkContinue', (req, res) => onRequest(state, req, res, () => res.writeContinue()));
+  server.on('checkExpectation', (req, res) => {
+    if (!admitConnection(state, req, res)) return;
+    answer(res, new GatewayError('expectation-refused', 'Only "Expect: 100-continue" is understood.'));
+  });
+  server.on('upgrade', (req, socket, head) => {
+    // Node takes its own listeners off; an error that nobody hears would end the process.
+    socket.on('error', () => {});
+    const refusal = refuseHead(req, limits) ?? refuseUpgrade(state, req);
+    if (refusal === undefined) handlers.onUpgrade(req, socket, head);
+    else endWithAnswer(socket, toErrorAnswer(refusal));
+  });
+  server.on('connect', (_req, socket) => {
+    endWithAnswer(
+      socket,
+      toErrorAnswer(new GatewayError('method-refused', 'This is no forward proxy: CONNECT is refused.')),
+    );
+  });
+  server.on('clientError', (error: Error & { code?: string }, socket) => onClientError(state, error, socket));
+}
+
+function onRequest(
+  state: ServerState,
+  req: IncomingMessage,
+  res: ServerResponse,
+  sendContinue: (() => void) | undefined,
+): void {
+  if (!admitConnection(state, req, res)) return;
+  const refusal = refuseHead(req, state.limits);
+  if (refusal !== undefined) {
+    answer(res, refusal);
+    return;
+  }
+  if (state.draining) res.shouldKeepAlive = false;
+  state.handlers.onRequest(req, res, sendContinue);
+}
+
+/** Notes a response as under way; refuses it when too many are. */
+function admitConnection(state: ServerState, req: IncomingMessage, res: ServerResponse): boolean {
+  // After its answer, Node reads a body to its end, however long that takes; this bounds it.
+  if (hasBody(req)) res.once('finish', () => discardBody(req));
+  const responses = state.connections.get(req.socket)?.responses;
+  if (responses === undefined) return true;
+  while (responses[0]?.writableFinished) responses.shift();
+  responses.push(res);
+  if (responses.length <= MAX_PIPELINED) return true;
+  answer(res, new GatewayError('busy', 'Too many requests wait on this connection.', { retryAfterSec: 1 }));
+  return false;
+}
+
+/** What a request's head may not be, whatever it asks for. */
+function refuseHead(req: IncomingMessage, limits: LimitsConfig): GatewayError | undefined {
+  const { rawHeaders } = req;
+  if ((req.url?.length ?? 0) > limits.maxUrlBytes) {
+    return new GatewayError('uri-too-long', `The request target is over ${limits.maxUrlBytes} bytes.`);
+  }
+  if (rawHeaders.length > limits.maxHeaderCount * 2) {
+    return new GatewayError(
+      'headers-too-large',
+      `The request has over ${limits.maxHeaderCount} header lines.`,
+    );
+  }
+  if (req.method === 'TRACE') return new GatewayError('method-refused', 'TRACE is refused.');
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  }
+  // RFC 9112, 3.2: two hosts are how a request is matched as one and served as another.
+  if (hosts > 1) return new GatewayError('bad-request', 'The request has more than one Host header.');
+  if (hosts === 0 && req.httpVersionMinor === 1)
+    return new GatewayError('bad-request', 'The request has no Host header.');
+  return undefined;
+}
+
+/** An upgrade has no body (RFC 6455, 4.1); with one, the bytes after the head would be read in two ways. */
+function refuseUpgrade(state: ServerState, req: IncomingMessage): GatewayError | undefined {
+  if (state.draining)
+    return new GatewayError('draining', 'The gateway is shutting down.', { retryAfterSec: 1 });
+  return hasBody(req) ? new GatewayError('bad-request', 'A WebSocket upgrade has no body.') : undefined;
+}
+
+function answer(res: ServerResponse, error: GatewayError): void {
+  const { status, headers, body } = toErrorAnswer(error);
+  // What refuses a head leaves the connection in a state that nobody should build on.
+  res.writeHead(status, [...headers, 'Connection', 'close']).end(body);
+}
+
+function onClientError(state: ServerState, error: Error & { code?: string }, socket: Duplex): void {
+  const reason = error.code ?? error.name;
+  const busy = state.connections.get(socket)?.responses.some((res) => !res.writableFinished) ?? false;
+  // In the middle of a response, an answer would be taken for a part of its body.
+  if (busy || reason === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const refusal = parserRefusal(reason);
+  const { status, headers, body } = toErrorAnswer(refusal.error);
+  endWithAnswer(socket, { status: refusal.status ?? status, headers, body });
+  const remoteAddress = 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined;
+  state.handlers.onRefused?.({ status: refusal.status ?? status, reason, remoteAddress });
+}
+
+function parserRefusal(reason: string): { readonly error: GatewayError; readonly status?: number } {
+  switch (reason) {
+    case 'HPE_HEADER_OVERFLOW':
+      return { error: new GatewayError('headers-too-large', 'The request head is too large.') };
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return {
+        error: new GatewayError('body-too-large', 'The chunk extensions of the request body are too large.'),
+      };
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return {
+        error: new GatewayError('bad-request', 'The request head did not arrive in time.'),
+        status: 408,
+      };
+    default:
+      return { error: new GatewayError('bad-request', 'The request is not valid HTTP/1.1.') };
+  }
+}
+
+/**
+ * Nothing moved on a client's connection for long. That is the client's fault when it owes bytes of its upload or does not take
+ * its response; it is not when it waits for the upstream (SSE, a long poll), which forward's own timeouts watch.
+ */
+function onIdle(state: ServerState, socket: Socket): void {
+  const responses = state.connections.get(socket)?.responses ?? [];
+  const current = responses.find((res) => !res.writableFinished);
+  if (current === undefined || socket.writableLength > 0) {
+    socket.destroy();
+    return;
+  }
+  const { req } = current;
+  if (!req.complete && !req.isPaused()) {
+    if (!current.headersSent)
+      endWithAnswer(socket, {
+        ...toErrorAnswer(new GatewayError('bad-request', 'The request body stopped.')),
+        status: 408,
+      });
+    else socket.destroy();
+    return;
+  }
+  socket.setTimeout(state.limits.clientIdleTimeoutMs);
+}
+
+function listen(state: ServerState, listener: Listener): Promise<BoundAddress> {
+  const { server } = state;
+  const { promise, resolve, reject } = Promise.withResolvers<BoundAddress>();
+  server.once('error', reject);
+  server.listen({ host: listener.host, port: listener.port }, () => {
+    server.off('error', reject);
+    const bound = server.address();
+    if (bound === null || typeof bound === 'string') reject(new Error('the server listens on no TCP port'));
+    else resolve(boundAddress(bound, listener));
+  });
+  return promise;
+}
+
+function boundAddress(bound: AddressInfo, listener: Listener): BoundAddress {
+  const host = isIPv6(bound.address) ? `[${bound.address}]` : bound.address;
+  const scheme = listener.tls === undefined ? 'http' : 'https';
+  return { address: bound.address, port: bound.port, url: `${scheme}://${host}:${bound.port}` };
+}
+
+async function drain(state: ServerState, timeoutMs: number): Promise<void> {
+  const { server, connections, sockets } = state;
+  if (!server.listening) return;
+  state.draining = true;
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  for (const { responses } of connections.values()) {
+    for (const res of responses) if (!res.headersSent) res.shouldKeepAlive = false;
+  }
+  // A response whose head was out already leaves its connection open and idle; Node closes those only when asked.
+  const sweep = setInterval(() => server.closeIdleConnections(), DRAIN_SWEEP_MS);
+  const cut = setTimeout(() => {
+    for (const socket of sockets) socket.destroy();
+  }, timeoutMs);
+  server.closeIdleConnections();
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(cut);
+}
