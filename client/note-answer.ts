@@ -64,6 +64,8 @@ export async function noteAnswer(
 
 function markSpent(shop: Shop, { paymentHash, acceptedAtMs }: PaidToken): Promise<void> {
   const spentAtMs = shop.clock.nowMs();
+  shop.users.delete(paymentHash);
+  shop.accepted.delete(paymentHash);
   return updateQuietly(shop, paymentHash, (record) => {
     if (record.state.kind !== 'ready') return record;
     const accepted = acceptedAtMs ?? record.acceptedAtMs;

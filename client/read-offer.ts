@@ -142,10 +142,11 @@ function challengeInBody(body: AnnouncedBody): Challenge | undefined {
 }
 
 async function readJsonBody(response: Response, clock: Clock): Promise<AnnouncedBody> {
-  const stop = new AbortController();
-  const late = clock.sleep(BODY_TIMEOUT_MS, stop.signal).then(() => '');
-  const text = await Promise.race([readText(response.body), late]);
-  stop.abort();
+  const read = new AbortController();
+  const late = new AbortController();
+  void clock.sleep(BODY_TIMEOUT_MS, read.signal).then(() => late.abort());
+  const text = await readText(response.body, late.signal);
+  read.abort();
   try {
     const body: unknown = JSON.parse(text);
     return typeof body === 'object' && body !== null ? { ...body } : {};
@@ -154,13 +155,13 @@ async function readJsonBody(response: Response, clock: Clock): Promise<Announced
   }
 }
 
-/** The text, or nothing when it is too long or breaks off. Reads on to the end, so that the connection can be kept. */
-async function readText(stream: ReadableStream<Uint8Array> | null): Promise<string> {
+/** The text, as far as it came in time; nothing when it is too long or breaks off. Reads on to the end, so that the connection can be kept. */
+async function readText(stream: ReadableStream<Uint8Array> | null, late: AbortSignal): Promise<string> {
   const decoder = new TextDecoder();
   let text = '';
   let length = 0;
   try {
-    for await (const chunk of readChunks(stream)) {
+    for await (const chunk of readChunks(stream, late)) {
       length += chunk.length;
       if (length > MAX_BODY_BYTES) return '';
       text += decoder.decode(chunk, { stream: true });

@@ -110,10 +110,17 @@ async function readAll(stream: ReadableStream<Uint8Array> | null, maxBytes: numb
   return new Blob(chunks);
 }
 
-/** The chunks of a stream, which is cancelled when the reader of them stops early. */
-export async function* readChunks(stream: ReadableStream<Uint8Array> | null): AsyncGenerator<Uint8Array> {
+/**
+ * The chunks of a stream, which is cancelled when the reader of them stops early. It ends when `signal` aborts, without an
+ * error.
+ */
+export async function* readChunks(
+  stream: ReadableStream<Uint8Array> | null,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   if (stream === null) return;
   const reader = stream.getReader();
+  signal?.addEventListener('abort', () => void reader.cancel().catch(() => undefined), { once: true });
   let complete = false;
   try {
     for (;;) {

@@ -31,6 +31,8 @@ export function createQrWallet(options: QrWalletOptions): Wallet {
   return {
     payInvoice: async (bolt11, { timeoutMs, signal, context }) => {
       const { paymentHash, amountMsat } = decodeInvoice(bolt11);
+      // Asked before it is shown: a person who paid an invoice that nobody reports on would have paid for nothing.
+      await checkReported(ask(paymentHash, context, 0, signal));
       await options.show(bolt11, amountMsat ?? ZERO_MSAT);
       const endMs = clock.nowMs() + timeoutMs;
       for (;;) {
@@ -46,6 +48,15 @@ export function createQrWallet(options: QrWalletOptions): Wallet {
   };
 }
 
+async function checkReported(answer: Promise<PaymentState | undefined>): Promise<void> {
+  const state = await answer.catch(ignoreOutage);
+  if (state !== undefined) return;
+  throw new NodeError(
+    'rejected',
+    'The server does not tell whether its invoice is paid, so it was not shown. Paying by QR code needs a Sluice gateway.',
+  );
+}
+
 /** The person pays whatever the network of the gateway does: an outage is waited out, a refusal is not. */
 function ignoreOutage(error: unknown): undefined {
   if (error instanceof NodeError && (error.code === 'unreachable' || error.code === 'timeout'))
@@ -59,7 +70,7 @@ async function askGateway(
   { origin, macaroon }: PaymentContext,
   waitSec: number,
   signal: AbortSignal | undefined,
-): Promise<PaymentState> {
+): Promise<PaymentState | undefined> {
   const timeout = AbortSignal.timeout(waitSec * 1000 + ANSWER_GRACE_MS);
   let status: number;
   let text: string;
@@ -77,11 +88,10 @@ async function askGateway(
     });
   }
   if (status >= 500 || status === 429) throw new NodeError('unreachable', `The gateway answered ${status}.`);
+  // It never knew the invoice, has forgotten it, or has lost the keys that signed the macaroon.
+  if (status === 403 || status === 404) return undefined;
   if (status !== 200 || text.length > MAX_ANSWER_CHARACTERS) {
-    throw new NodeError(
-      'protocol',
-      `The server answered ${status} when asked about its invoice. Waiting for a payment by QR code needs a Sluice gateway.`,
-    );
+    throw new NodeError('protocol', `The server answered ${status} when asked about its invoice.`);
   }
   return readState(text);
 }
