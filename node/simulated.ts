@@ -96,7 +96,12 @@ async function pay(
   if (refusal !== undefined && (known === undefined || known.state === 'failed')) {
     return { kind: 'failed', reason: refusal.message };
   }
-  const final = await within(wallet.finalPayment(paymentHash), options);
+  const final = await within(
+    wallet.finalPayment(paymentHash).catch((error) => {
+      throw asNodeError(error);
+    }),
+    options,
+  );
   return final === undefined ? { kind: 'in-flight' } : toPaymentState(final);
 }
 

@@ -1,0 +1,235 @@
+import { X509Certificate } from 'node:crypto';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { type Dispatcher, Pool } from 'undici';
+import { NodeError } from './node.ts';
+
+/** How to reach a node's HTTP interface. */
+export interface NodeHttpOptions {
+  /** Origin and optional base path. */
+  readonly url: string;
+  /** Sent with every request; may hold secrets, which appear in no error. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The server's own certificate, or the CA that signed it; absent: the system's CAs. */
+  readonly tlsCertPem?: string;
+  /** Bound on one exchange, ms. */
+  readonly timeoutMs: number;
+  /** Exchanges under way at once; one more is refused as `busy`. */
+  readonly concurrency: number;
+}
+
+/** One exchange. */
+export interface NodeRequest {
+  readonly method: 'GET' | 'POST';
+  /** With the query. */
+  readonly path: string;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  readonly signal?: AbortSignal | undefined;
+  /** Answers over this are refused, bytes. */
+  readonly maxBytes?: number;
+}
+
+/** A complete answer; `body` is JSON, or `undefined` when it was none. */
+export interface NodeAnswer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+/** An answer that comes line by line. */
+export interface NodeLines {
+  readonly status: number;
+  /** Rejects with NodeError when the connection is lost or a line is too long. */
+  readonly lines: AsyncIterable<string>;
+}
+
+/** JSON over HTTP with every wait and every size bounded. Rejects with {@link NodeError} and nothing else. */
+export interface NodeHttp {
+  exchange(request: NodeRequest): Promise<NodeAnswer>;
+  /** A streaming answer. Only `signal` bounds its duration; connecting is bounded by `timeoutMs`. */
+  stream(request: NodeRequest & { readonly signal: AbortSignal }): Promise<NodeLines>;
+  close(): Promise<void>;
+}
+
+const MAX_ANSWER_BYTES = 1024 * 1024;
+const MAX_LINE_BYTES = 1024 * 1024;
+
+/** Opens connections to a node when they are needed. @throws NodeError `unreachable` for a URL or certificate that is none. */
+export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
+  const url = URL.parse(options.url);
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw new NodeError('unreachable', `The node's URL ${options.url} is not an http or https URL.`);
+  }
+  const basePath = url.pathname.replace(/\/+$/, '');
+  const connect = { timeout: options.timeoutMs, ...pinned(options.tlsCertPem, url.hostname) };
+  const common = { connect, pipelining: 1, allowH2: false } as const;
+  // A feed or a payment holds its connection for long: it must not take one from the short exchanges.
+  const short = new Pool(url.origin, { ...common, connections: options.concurrency });
+  const long = new Pool(url.origin, {
+    ...common,
+    connections: options.concurrency,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+  const host = url.host;
+  let underWay = 0;
+  let streaming = 0;
+
+  const send = (pool: Pool, request: NodeRequest, signal: AbortSignal) =>
+    pool.request({
+      method: request.method,
+      path: basePath + request.path,
+      headers: { ...options.headers, 'content-type': 'application/json', accept: 'application/json' },
+      body: request.body === undefined ? null : JSON.stringify(request.body),
+      signal,
+    });
+
+  return {
+    async exchange(request) {
+      if (underWay >= options.concurrency) throw busy(options.concurrency);
+      underWay += 1;
+      const deadline = startDeadline(options.timeoutMs, request.signal);
+      try {
+        const response = await send(short, request, deadline.signal);
+        return { status: response.statusCode, body: await readJson(response, request.maxBytes) };
+      } catch (error) {
+        throw explain(error, host, deadline);
+      } finally {
+        deadline.stop();
+        underWay -= 1;
+      }
+    },
+    async stream(request) {
+      if (streaming >= options.concurrency) throw busy(options.concurrency);
+      streaming += 1;
+      try {
+        const response = await send(long, request, request.signal);
+        const release = () => {
+          streaming -= 1;
+        };
+        return { status: response.statusCode, lines: readLines(response, host, release) };
+      } catch (error) {
+        streaming -= 1;
+        throw explain(error, host);
+      }
+    },
+    async close() {
+      await Promise.all([short.destroy(), long.destroy()]);
+    },
+  };
+}
+
+interface Deadline {
+  readonly signal: AbortSignal;
+  state(): 'running' | 'over' | 'given-up';
+  stop(): void;
+}
+
+function startDeadline(timeoutMs: number, outer: AbortSignal | undefined): Deadline {
+  const controller = new AbortController();
+  let state: ReturnType<Deadline['state']> = 'running';
+  const end = (next: 'over' | 'given-up') => {
+    state = next;
+    controller.abort();
+  };
+  const timer = setTimeout(end, timeoutMs, 'over');
+  const giveUp = () => end('given-up');
+  outer?.addEventListener('abort', giveUp, { once: true });
+  if (outer?.aborted) giveUp();
+  return {
+    signal: controller.signal,
+    state: () => state,
+    stop() {
+      clearTimeout(timer);
+      outer?.removeEventListener('abort', giveUp);
+    },
+  };
+}
+
+async function readJson(response: Dispatcher.ResponseData, maxBytes = MAX_ANSWER_BYTES): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response.body) {
+    size += chunk.length;
+    if (size > maxBytes)
+      throw new NodeError('protocol', `The node's answer is longer than ${maxBytes} bytes.`);
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+async function* readLines(
+  response: Dispatcher.ResponseData,
+  host: string,
+  release: () => void,
+): AsyncGenerator<string> {
+  let rest: Buffer = Buffer.alloc(0);
+  try {
+    for await (const chunk of response.body) {
+      const bytes: Buffer = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+      let start = 0;
+      for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+        if (end > start) yield bytes.toString('utf8', start, end);
+        start = end + 1;
+      }
+      rest = bytes.subarray(start);
+      if (rest.length > MAX_LINE_BYTES) {
+        throw new NodeError('protocol', `The node sent a line longer than ${MAX_LINE_BYTES} bytes.`);
+      }
+    }
+    if (rest.length > 0) yield rest.toString('utf8');
+  } catch (error) {
+    throw explain(error, host);
+  } finally {
+    release();
+    response.body.destroy();
+  }
+}
+
+/**
+ * TLS options that accept the pinned certificate whatever name it bears (LND's is self-signed, for the names that the
+ * machine had when it was made), and what a pinned CA signed for the name that was asked.
+ */
+function pinned(certPem: string | undefined, hostname: string) {
+  if (certPem === undefined) return {};
+  const pin = parseCertificate(certPem);
+  return {
+    ca: certPem,
+    checkServerIdentity: (_name: string, certificate: PeerCertificate) =>
+      certificate.raw?.equals(pin.raw) ? undefined : checkServerIdentity(hostname, certificate),
+  };
+}
+
+function parseCertificate(pem: string): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch (cause) {
+    throw new NodeError('unreachable', "The node's TLS certificate is not a PEM certificate.", { cause });
+  }
+}
+
+function busy(concurrency: number): NodeError {
+  return new NodeError('busy', `${concurrency} requests to the node are under way already; try again soon.`);
+}
+
+/** undici's and the system's errors as ours. Their texts hold addresses and no headers; only codes are passed on. */
+function explain(error: unknown, host: string, deadline?: Deadline): NodeError {
+  if (error instanceof NodeError) return error;
+  if (deadline?.state() === 'over') {
+    return new NodeError('timeout', `The node at ${host} did not answer in time.`, { cause: error });
+  }
+  if (deadline?.state() === 'given-up') {
+    return new NodeError('timeout', `The caller did not wait for the node at ${host}.`, { cause: error });
+  }
+  const code = codeOf(error);
+  return new NodeError('unreachable', `The node at ${host} can't be reached (${code}).`, { cause: error });
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === 'string' ? code : error.name;
+}

@@ -1,0 +1,167 @@
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LndNodeConfig, NodeConfig, SimulatedNodeConfig } from '../config/config.ts';
+import { createLndNode } from './lnd.ts';
+import { type LightningNode, NodeError } from './node.ts';
+import { type LndRestServer, serveLndRest } from './simnet/lnd-rest.ts';
+import { createSimnet, DEFAULT_WALLET, GATEWAY_WALLET } from './simnet/simnet.ts';
+import type { Simnet } from './simnet/types.ts';
+import { createSimulatedNode } from './simulated.ts';
+
+/** What opening a node needs from the process. */
+export interface NodeDeps {
+  /** Absolute path; made when it is missing. */
+  readonly dataDir: string;
+  readonly nowMs: () => number;
+  /** Serve the simulated network over LND's REST surface. Default true. */
+  readonly listenSurface?: boolean;
+  /** Bound on one request to a node elsewhere, ms. */
+  readonly timeoutMs?: number;
+  /** Requests under way to a node elsewhere. */
+  readonly concurrency?: number;
+}
+
+/** A node that is ready for use. */
+export interface OpenedNode {
+  readonly node: LightningNode;
+  /** Only when the simulated network runs in this process. */
+  readonly simnet?: Simnet;
+  /** Where it is served. */
+  readonly surfaceUrl?: string;
+  close(): Promise<void>;
+}
+
+/** Address and macaroons of the network served by this data folder, for wallets in other processes. */
+export const SIMNET_ADDRESS_FILE = 'simnet.json';
+const SIMNET_FILE = 'simnet.sqlite';
+
+/**
+ * Opens the configured node: the only place that knows which adapters there are.
+ * @throws NodeError
+ */
+export async function openNode(config: NodeConfig, deps: NodeDeps): Promise<OpenedNode> {
+  switch (config.type) {
+    case 'simulated':
+      return config.url === undefined
+        ? await openSimnet(config, deps)
+        : openClient({
+            url: config.url,
+            macaroon: config.macaroon ?? '',
+            network: 'regtest',
+            playMoney: true,
+            deps,
+          });
+    case 'lnd':
+      return openLnd(config, deps);
+  }
+}
+
+async function openSimnet(config: SimulatedNodeConfig, deps: NodeDeps): Promise<OpenedNode> {
+  mkdirSync(deps.dataDir, { recursive: true, mode: 0o700 });
+  const simnet = createSimnet({
+    nowMs: deps.nowMs,
+    file: join(deps.dataDir, SIMNET_FILE),
+    latencyMs: config.latencyMs,
+    failureRate: config.failureRate,
+  });
+  const node = createSimulatedNode(simnet, GATEWAY_WALLET);
+  if (deps.listenSurface === false) return { node, simnet, close: async () => simnet.close() };
+  try {
+    const surface = await serveSurface(simnet, config, deps.nowMs);
+    const addressFile = join(deps.dataDir, SIMNET_ADDRESS_FILE);
+    writeAddress(addressFile, simnet, surface.url);
+    return {
+      node,
+      simnet,
+      surfaceUrl: surface.url,
+      async close() {
+        // Before the file's lock is given back: the next process writes its own address.
+        rmSync(addressFile, { force: true });
+        await surface.close();
+        simnet.close();
+      },
+    };
+  } catch (error) {
+    simnet.close();
+    throw error;
+  }
+}
+
+/** At the configured port; when nobody chose that port and it is taken, at any. */
+async function serveSurface(
+  simnet: Simnet,
+  config: SimulatedNodeConfig,
+  nowMs: () => number,
+): Promise<LndRestServer> {
+  const host = '127.0.0.1';
+  try {
+    return await serveLndRest(simnet, { host, port: config.port, nowMs });
+  } catch (error) {
+    if (config.portChosen || config.port === 0) throw error;
+    return await serveLndRest(simnet, { host, port: 0, nowMs });
+  }
+}
+
+/** Readable by this user only: the macaroons in it are the wallets. */
+function writeAddress(file: string, simnet: Simnet, url: string): void {
+  const wallets = Object.fromEntries(
+    [GATEWAY_WALLET, DEFAULT_WALLET].map((name) => [name, simnet.wallet(name).macaroon]),
+  );
+  const draft = `${file}.${randomBytes(4).toString('hex')}`;
+  writeFileSync(draft, `${JSON.stringify({ url, wallets }, null, 2)}\n`, { mode: 0o600 });
+  chmodSync(draft, 0o600);
+  renameSync(draft, file);
+}
+
+function openLnd(config: LndNodeConfig, deps: NodeDeps): OpenedNode {
+  return openClient({
+    url: config.url,
+    macaroon: config.macaroon ?? readMacaroon(config.macaroonFile),
+    ...(config.tlsCertFile === undefined
+      ? {}
+      : { tlsCertPem: readText(config.tlsCertFile, 'node.tlsCertFile') }),
+    ...(config.network === undefined ? {} : { network: config.network }),
+    playMoney: false,
+    deps,
+  });
+}
+
+type ClientOptions = Omit<Parameters<typeof createLndNode>[0], 'nowMs'> & { readonly deps: NodeDeps };
+
+function openClient({ deps, ...options }: ClientOptions): OpenedNode {
+  if (!/^([0-9a-f]{2})+$/i.test(options.macaroon)) {
+    throw new NodeError(
+      'unauthorized',
+      'The node needs a macaroon in hex: set node.macaroon or node.macaroonFile.',
+    );
+  }
+  const node = createLndNode({
+    ...options,
+    nowMs: deps.nowMs,
+    ...(deps.timeoutMs === undefined ? {} : { timeoutMs: deps.timeoutMs }),
+    ...(deps.concurrency === undefined ? {} : { concurrency: deps.concurrency }),
+  });
+  return { node, close: () => node.close() };
+}
+
+/** LND writes macaroon files in binary; some tools in hex. Its V2 format begins with the byte 2. */
+function readMacaroon(file: string | undefined): string {
+  if (file === undefined) return '';
+  const bytes = readBytes(file, 'node.macaroonFile');
+  return bytes[0] === 2 ? bytes.toString('hex') : bytes.toString('utf8').trim();
+}
+
+function readText(file: string, key: string): string {
+  return readBytes(file, key).toString('utf8');
+}
+
+function readBytes(file: string, key: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new NodeError('unauthorized', `${key}: ${file} can't be read; check the path and its rights.`, {
+      cause,
+    });
+  }
+}

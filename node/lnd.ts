@@ -1,0 +1,62 @@
+import { createNodeHttp } from './http.ts';
+import { settlements } from './lnd/feed.ts';
+import { balanceMsat, history, lookupPayment, payInvoice } from './lnd/pay.ts';
+import { cancelInvoice, createInvoice, getInfo, lookupInvoice } from './lnd/receive.ts';
+import { msat } from './msat.ts';
+import type { LightningNode, Network, Payer } from './node.ts';
+
+/** How to reach an LND node. */
+export interface LndOptions {
+  /** REST address, `https://host:8080`. */
+  readonly url: string;
+  /** Hex. A secret; it is sent and appears nowhere else. */
+  readonly macaroon: string;
+  /** LND's `tls.cert`; absent: the certificate must be known to the system. */
+  readonly tlsCertPem?: string;
+  /** Absent: whatever network the node is on. */
+  readonly network?: Network;
+  /** Bound on one request, ms. Default 10,000. */
+  readonly timeoutMs?: number;
+  /** Requests under way at once. Default 64. */
+  readonly concurrency?: number;
+  /** The node at `url` is a simulated network. */
+  readonly playMoney?: boolean;
+  /** Our clock. Default: the system's. */
+  readonly nowMs?: () => number;
+}
+
+/**
+ * An LND node (0.18 and later) over REST: receives and pays. Connects when first used.
+ * @throws NodeError `unreachable` when the URL or the certificate is none.
+ */
+export function createLndNode(options: LndOptions): LightningNode & Payer {
+  const timeoutMs = options.timeoutMs ?? 10_000;
+  const nowMs = options.nowMs ?? Date.now;
+  const http = createNodeHttp({
+    url: options.url,
+    headers: { 'grpc-metadata-macaroon': options.macaroon },
+    ...(options.tlsCertPem === undefined ? {} : { tlsCertPem: options.tlsCertPem }),
+    timeoutMs,
+    concurrency: options.concurrency ?? 64,
+  });
+  return {
+    capabilities: {
+      minInvoiceMsat: msat(1),
+      precisionMsat: msat(1),
+      cancel: true,
+      settlementFeed: true,
+      playMoney: options.playMoney ?? false,
+    },
+    info: (call) => getInfo(http, options.network, call?.signal),
+    createInvoice: (request, call) => createInvoice(http, request, call?.signal),
+    lookupInvoice: (paymentHash, call) =>
+      lookupInvoice(http, paymentHash, Math.floor(nowMs() / 1000), call?.signal),
+    cancelInvoice: (paymentHash, call) => cancelInvoice(http, paymentHash, call?.signal),
+    settlements: (cursor, signal) => settlements(http, cursor, signal),
+    payInvoice: (bolt11, pay) => payInvoice(http, bolt11, pay, timeoutMs),
+    lookupPayment: (paymentHash) => lookupPayment(http, paymentHash, timeoutMs),
+    balanceMsat: () => balanceMsat(http),
+    history: (limit) => history(http, limit),
+    close: () => http.close(),
+  };
+}

@@ -1,0 +1,163 @@
+import type { NodeHttp } from '../http.ts';
+import { NodeError, type Settlement } from '../node.ts';
+import { ampLine, invoicePage, readAnswer, readError, settledLine, toNodeError } from './answers.ts';
+import { ask } from './receive.ts';
+
+/** Invoices a page; LND writes about 2 KB for each. */
+const PAGE = 250;
+const MAX_PAGE_BYTES = 4 * 1024 * 1024;
+
+/** Pages read to find the first settlement: a bound against a node that never ends, 25 million invoices. */
+const MAX_PAGES = 100_000;
+
+/**
+ * Settlements strictly after `cursor`, then new ones. LND gives the backlog after `settle_index=N`, but for 0 only what
+ * is new. So from the beginning we subscribe after 1, and find settlement 1 in the list of invoices; and before there
+ * is any, we subscribe at 0 and look at the list again once the subscription stands.
+ * @throws NodeError when the connection is lost
+ */
+export async function* settlements(
+  http: NodeHttp,
+  cursor: number,
+  signal: AbortSignal,
+): AsyncGenerator<Settlement> {
+  let last = cursor;
+  while (!signal.aborted) {
+    if (last === 0) {
+      const start = await findStart(http, signal);
+      if (start.first !== undefined) yield start.first;
+      if (start.any) last = 1;
+      else {
+        const resume = yield* untilFirst(http, start.lastAddIndex, signal);
+        if (resume === undefined) return;
+        last = resume;
+        continue;
+      }
+    }
+    yield* after(http, last, signal);
+    return;
+  }
+}
+
+/** The subscription after a settle index above 0, which LND answers in order and without a gap. */
+async function* after(http: NodeHttp, settleIndex: number, signal: AbortSignal): AsyncGenerator<Settlement> {
+  let last = settleIndex;
+  for await (const settlement of subscribe(http, `settle_index=${settleIndex}`, signal)) {
+    // What settles while LND collects the backlog comes twice.
+    if (settlement === undefined || settlement.cursor <= last) continue;
+    last = settlement.cursor;
+    yield settlement;
+  }
+}
+
+/**
+ * Waits for the first settlement of a node that has none. Its first event proves that the subscription stands: what
+ * settled before is then in the list. `add_index` asks for the last invoice again, so that there is an event at once.
+ * Returns the index to go on after, or `undefined` when the caller gave up.
+ */
+async function* untilFirst(
+  http: NodeHttp,
+  lastAddIndex: number,
+  signal: AbortSignal,
+): AsyncGenerator<Settlement, number | undefined> {
+  let proved = false;
+  const addIndex = Math.max(0, lastAddIndex - 1);
+  for await (const settlement of subscribe(http, `settle_index=0&add_index=${addIndex}`, signal)) {
+    if (settlement?.cursor === 1) {
+      yield settlement;
+      return 1;
+    }
+    // A later one than the first, or the proof: the list knows.
+    if (!proved || settlement !== undefined) {
+      proved = true;
+      const start = await findStart(http, signal);
+      if (start.first !== undefined) yield start.first;
+      if (start.any) return 1;
+    }
+  }
+  return undefined;
+}
+
+/** Each event of a subscription: a settlement, or `undefined` for an added invoice. */
+async function* subscribe(
+  http: NodeHttp,
+  query: string,
+  signal: AbortSignal,
+): AsyncGenerator<Settlement | undefined> {
+  if (signal.aborted) return;
+  const stop = new AbortController();
+  const abort = () => stop.abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    const path = `/v1/invoices/subscribe?${query}`;
+    const { lines } = await http.stream({ method: 'GET', path, signal: stop.signal });
+    for await (const line of lines) yield readLine(line);
+    if (!signal.aborted) throw new NodeError('unreachable', 'LND ended the subscription to invoices.');
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    signal.removeEventListener('abort', abort);
+    stop.abort();
+  }
+}
+
+function readLine(line: string): Settlement | undefined {
+  // Most lines are added invoices. Parsing each would cost more than serving its challenge's proxy part.
+  if (!line.includes('SETTLED') && !line.includes('"error"')) return undefined;
+  const message = parse(line);
+  const error = readError(message);
+  if (error !== undefined) throw toNodeError(error, 500, 'the subscription to invoices');
+  if (!isSettled(message) || ampLine.safeParse(message).success) return undefined;
+  return toSettlement(readAnswer(settledLine, message, 'the subscription to invoices').result);
+}
+
+/** Whether any invoice is settled, and settlement 1 when it is still in the list. */
+async function findStart(http: NodeHttp, signal: AbortSignal) {
+  let offset = 0;
+  let any = false;
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const path = `/v1/invoices?index_offset=${offset}&num_max_invoices=${PAGE}`;
+    const body = await ask(http, { method: 'GET', path, signal, maxBytes: MAX_PAGE_BYTES }, 'the invoices');
+    const { invoices, last_index_offset: next } = readAnswer(invoicePage, body, 'the invoices');
+    for (const invoice of invoices) {
+      if (invoice.state !== 'SETTLED' || invoice.settle_index < 1) continue;
+      any = true;
+      if (invoice.settle_index !== 1) continue;
+      const { result } = readAnswer(settledLine, { result: invoice }, 'the invoices');
+      return { any, first: toSettlement(result), lastAddIndex: next };
+    }
+    if (invoices.length === 0 || next <= offset) break;
+    offset = next;
+  }
+  return { any, first: undefined, lastAddIndex: offset };
+}
+
+function toSettlement(invoice: {
+  settle_index: number;
+  r_hash: string;
+  r_preimage: string;
+  amt_paid_msat: Settlement['paidMsat'];
+  settle_date: number;
+}): Settlement {
+  return {
+    cursor: invoice.settle_index,
+    paymentHash: invoice.r_hash,
+    preimage: invoice.r_preimage,
+    paidMsat: invoice.amt_paid_msat,
+    settledAtSec: invoice.settle_date,
+  };
+}
+
+function parse(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw new NodeError('protocol', 'LND sent a line that is not JSON.', { cause });
+  }
+}
+
+function isSettled(message: unknown): boolean {
+  if (typeof message !== 'object' || message === null || !('result' in message)) return false;
+  const { result } = message;
+  return typeof result === 'object' && result !== null && 'state' in result && result.state === 'SETTLED';
+}

@@ -1,0 +1,187 @@
+import { z } from 'zod';
+import { type Msat, msat } from '../msat.ts';
+import { type Page, SimnetRefusal, STATUS } from './types.ts';
+
+/*
+ * What clients send, read as grpc-gateway's protojson reads it: proto or camel-case names, 64-bit integers as strings or
+ * numbers, bytes as base64; an unknown field or a wrong type is InvalidArgument.
+ */
+
+/** Records of one page at most. */
+const MAX_PAGE = 10_000;
+
+const int64 = z.union([z.int(), z.string().regex(/^-?\d{1,16}$/)]).transform(Number);
+const bytes = z
+  .string()
+  .max(1024)
+  .transform((text) => Buffer.from(text, 'base64').toString('hex'));
+const ignored = z.unknown().optional();
+
+const addInvoiceSchema = z.strictObject({
+  memo: z.string().default(''),
+  r_preimage: bytes.optional(),
+  value: int64.default(0),
+  value_msat: int64.default(0),
+  description_hash: bytes.optional(),
+  expiry: int64.default(0),
+  is_amp: z.boolean().default(false),
+  is_blinded: z.boolean().default(false),
+  fallback_addr: ignored,
+  cltv_expiry: ignored,
+  route_hints: ignored,
+  private: ignored,
+  r_hash: ignored,
+  settled: ignored,
+  creation_date: ignored,
+  settle_date: ignored,
+  payment_request: ignored,
+  add_index: ignored,
+  settle_index: ignored,
+  state: ignored,
+  features: ignored,
+  blinded_path_config: ignored,
+});
+
+const sendPaymentSchema = z.strictObject({
+  payment_request: z.string().default(''),
+  amt: int64.default(0),
+  amt_msat: int64.default(0),
+  fee_limit_sat: int64.default(0),
+  fee_limit_msat: int64.default(0),
+  timeout_seconds: int64.default(0),
+  no_inflight_updates: z.boolean().default(false),
+  cltv_limit: ignored,
+  max_parts: ignored,
+  max_shard_size_msat: ignored,
+  allow_self_payment: ignored,
+  outgoing_chan_ids: ignored,
+  last_hop_pubkey: ignored,
+  time_pref: ignored,
+  cancelable: ignored,
+  first_hop_custom_records: ignored,
+});
+
+const cancelSchema = z.strictObject({ payment_hash: bytes.default('') });
+
+/** LND's expiry of an invoice that asks for none, seconds. */
+const DEFAULT_EXPIRY_SEC = 86_400;
+
+/** `POST /v1/invoices`. @throws SimnetRefusal */
+export function readAddInvoice(body: unknown) {
+  const fields = read(addInvoiceSchema, body);
+  if (fields.is_amp || fields.is_blinded) throw unknownError('AMP and blinded invoices are not simulated');
+  const { r_preimage: preimage, description_hash: descriptionHash } = fields;
+  if (preimage !== undefined && preimage.length !== 64) {
+    throw unknownError(`invalid preimage length of ${preimage.length / 2}, want 32`);
+  }
+  if (descriptionHash && descriptionHash.length !== 64) {
+    throw unknownError(`description hash is ${descriptionHash.length / 2} bytes, must be 32`);
+  }
+  return {
+    amountMsat: amount(fields.value, fields.value_msat),
+    memo: fields.memo,
+    expirySec: fields.expiry === 0 ? DEFAULT_EXPIRY_SEC : fields.expiry,
+    ...(preimage === undefined ? {} : { preimage }),
+    ...(descriptionHash ? { descriptionHash } : {}),
+  };
+}
+
+/** `POST /v2/router/send`. @throws SimnetRefusal */
+export function readSendPayment(body: unknown) {
+  const fields = read(sendPaymentSchema, body);
+  if (fields.payment_request === '') {
+    throw unknownError('only payments of a payment_request are simulated');
+  }
+  const amountMsat = amount(fields.amt, fields.amt_msat);
+  return {
+    bolt11: fields.payment_request,
+    maxFeeMsat: amount(fields.fee_limit_sat, fields.fee_limit_msat),
+    ...(amountMsat === 0 ? {} : { amountMsat }),
+    inFlightUpdates: !fields.no_inflight_updates,
+  };
+}
+
+/** `POST /v2/invoices/cancel`: the payment hash, hex. @throws SimnetRefusal */
+export function readCancel(body: unknown): string {
+  return hash(read(cancelSchema, body).payment_hash);
+}
+
+/** A payment hash in a path, hex. @throws SimnetRefusal */
+export function readHexHash(text: string): string {
+  if (!/^([0-9a-f]{2})*$/i.test(text)) throw unknownError('encoding/hex: invalid byte');
+  if (text.length !== 64) {
+    throw unknownError(`payment hash must be exactly 32 bytes, is instead ${text.length / 2}`);
+  }
+  return text.toLowerCase();
+}
+
+/** A payment hash in a path, base64 of either alphabet, padded: grpc-gateway takes no other. @throws SimnetRefusal */
+export function readBase64Hash(text: string): string {
+  if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(text) || text.length % 4 !== 0) {
+    throw invalid('type mismatch, parameter: payment_hash, error: illegal base64 data');
+  }
+  return hash(Buffer.from(text, 'base64').toString('hex'));
+}
+
+/** A page of `GET /v1/invoices` or `GET /v1/payments`. @throws SimnetRefusal */
+export function readPage(query: URLSearchParams, limitName: string, defaultLimit: number): Page {
+  const limit = readUint(query, limitName);
+  return {
+    offset: readUint(query, 'index_offset'),
+    limit: Math.min(limit === 0 ? defaultLimit : limit, MAX_PAGE),
+    order: readFlag(query, 'reversed') ? 'backwards' : 'forwards',
+  };
+}
+
+/** A whole number in the query; 0 when absent. @throws SimnetRefusal */
+export function readUint(query: URLSearchParams, name: string): number {
+  const text = query.get(name) ?? '0';
+  if (!/^\d{1,15}$/.test(text)) throw invalid(`parsing field "${name}": invalid value`);
+  return Number(text);
+}
+
+/** A flag in the query; false when absent. @throws SimnetRefusal */
+export function readFlag(query: URLSearchParams, name: string): boolean {
+  const text = query.get(name) ?? 'false';
+  if (text !== 'true' && text !== 'false') throw invalid(`parsing field "${name}": invalid value`);
+  return text === 'true';
+}
+
+function read<S extends z.ZodType>(schema: S, body: unknown): z.infer<S> {
+  const parsed = schema.safeParse(withProtoNames(body));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const where =
+    issue?.code === 'unrecognized_keys'
+      ? `unknown field "${issue.keys[0]}"`
+      : `invalid value for ${issue?.path.join('.')}`;
+  throw invalid(`proto: ${where}`);
+}
+
+function withProtoNames(body: unknown): unknown {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
+  const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return Object.fromEntries(Object.entries(body).map(([name, value]) => [snake(name), value]));
+}
+
+function amount(inSat: number, inMsat: number): Msat {
+  if (inSat !== 0 && inMsat !== 0) throw unknownError('sat and msat arguments are mutually exclusive');
+  try {
+    return msat(inSat * 1000 + inMsat);
+  } catch {
+    throw unknownError(inSat + inMsat < 0 ? 'amount cannot be negative' : 'amount is too large');
+  }
+}
+
+function hash(hex: string): string {
+  if (hex.length !== 64) throw unknownError(`invalid hash length of ${hex.length / 2}, want 32`);
+  return hex;
+}
+
+function unknownError(message: string): SimnetRefusal {
+  return new SimnetRefusal(STATUS.unknown, message);
+}
+
+function invalid(message: string): SimnetRefusal {
+  return new SimnetRefusal(STATUS.invalidArgument, message);
+}
