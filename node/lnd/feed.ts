@@ -21,21 +21,18 @@ export async function* settlements(
   cursor: number,
   signal: AbortSignal,
 ): AsyncGenerator<Settlement> {
-  let last = cursor;
-  while (!signal.aborted) {
-    if (last === 0) {
-      const start = await findStart(http, signal);
-      if (start.first !== undefined) yield start.first;
-      if (start.any) last = 1;
-      else {
-        const resume = yield* untilFirst(http, start.lastAddIndex, signal);
-        if (resume === undefined) return;
-        last = resume;
-        continue;
-      }
+  if (signal.aborted) return;
+  try {
+    if (cursor > 0) {
+      yield* after(http, cursor, signal);
+      return;
     }
-    yield* after(http, last, signal);
-    return;
+    const start = await findStart(http, signal);
+    if (start.first !== undefined) yield start.first;
+    const began = start.any || (yield* untilFirst(http, start.lastAddIndex, signal));
+    if (began) yield* after(http, 1, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
   }
 }
 
@@ -53,29 +50,29 @@ async function* after(http: NodeHttp, settleIndex: number, signal: AbortSignal):
 /**
  * Waits for the first settlement of a node that has none. Its first event proves that the subscription stands: what
  * settled before is then in the list. `add_index` asks for the last invoice again, so that there is an event at once.
- * Returns the index to go on after, or `undefined` when the caller gave up.
+ * Returns whether there was one: the feed then goes on after settlement 1.
  */
 async function* untilFirst(
   http: NodeHttp,
   lastAddIndex: number,
   signal: AbortSignal,
-): AsyncGenerator<Settlement, number | undefined> {
+): AsyncGenerator<Settlement, boolean> {
   let proved = false;
   const addIndex = Math.max(0, lastAddIndex - 1);
   for await (const settlement of subscribe(http, `settle_index=0&add_index=${addIndex}`, signal)) {
     if (settlement?.cursor === 1) {
       yield settlement;
-      return 1;
+      return true;
     }
     // A later one than the first, or the proof: the list knows.
     if (!proved || settlement !== undefined) {
       proved = true;
       const start = await findStart(http, signal);
       if (start.first !== undefined) yield start.first;
-      if (start.any) return 1;
+      if (start.any) return true;
     }
   }
-  return undefined;
+  return false;
 }
 
 /** Each event of a subscription: a settlement, or `undefined` for an added invoice. */
@@ -93,8 +90,6 @@ async function* subscribe(
     const { lines } = await http.stream({ method: 'GET', path, signal: stop.signal });
     for await (const line of lines) yield readLine(line);
     if (!signal.aborted) throw new NodeError('unreachable', 'LND ended the subscription to invoices.');
-  } catch (error) {
-    if (!signal.aborted) throw error;
   } finally {
     signal.removeEventListener('abort', abort);
     stop.abort();
