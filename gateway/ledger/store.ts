@@ -77,7 +77,7 @@ export type CreditOutcome =
 /** One debit, known by its key for {@link SPEND_KEY_TTL_SEC}. */
 export interface Spend {
   readonly accountId: string;
-  /** Unique for one attempt of one request, over all accounts: another account or amount under a known key is `invalid`. */
+  /** Unique for one attempt of one request, over all accounts. Another amount under a known key is `invalid`. */
   readonly key: string;
   readonly amountMsat: Msat;
 }
