@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -226,4 +227,23 @@ test('an error is logged with its type, message, stack and cause', () => {
   assert.equal(err.message, 'bad thing');
   assert.match(err.stack, /log\.test\.ts/);
   assert.equal(err.cause.message, 'deeper');
+});
+
+test('lines that were buffered are written when the process ends, also by process.exit', () => {
+  const module = new URL('../../gateway/observe/log.ts', import.meta.url).href;
+  const script = `
+    const { createLog } = await import(${JSON.stringify(module)});
+    const log = createLog({ level: 'info', format: 'json' });
+    log.info('first');
+    for (let n = 0; n < 500; n += 1) {
+      log.access({ method: 'GET', path: '/' + n, service: 'a', outcome: 'served', status: 200, ms: 1 });
+    }
+    process.exit(0);`;
+  const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  const paths = output
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line).path);
+  assert.equal(paths.length, 501);
+  assert.equal(paths.at(-1), '/499');
 });
