@@ -136,6 +136,7 @@ function plainRequestRole(lower: string): RequestRole {
 }
 
 function responseRole(lower: string): ResponseRole {
-  if (RESPONSE_DROPPED.has(lower) || lower.startsWith('l402-')) return 'drop';
-  return RESPONSE_ROLES.get(lower) ?? 'pass';
+  const role = RESPONSE_ROLES.get(lower);
+  if (role !== undefined) return role;
+  return RESPONSE_DROPPED.has(lower) || lower.startsWith('l402-') ? 'drop' : 'pass';
 }

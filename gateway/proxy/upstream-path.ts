@@ -35,7 +35,9 @@ function compile(route: UpstreamRoute): CompiledRoute {
 /** In the canonical form of request paths, so that a prefix written another way still meets them. */
 function trimmed(prefix: string | undefined): string {
   if (prefix === undefined || prefix === '') return '';
-  const path = canonicalPath(prefix.startsWith('/') ? prefix : `/${prefix}`);
+  // A configuration holds characters, a request line bytes.
+  const bytes = Buffer.from(prefix.startsWith('/') ? prefix : `/${prefix}`, 'utf8').toString('latin1');
+  const path = canonicalPath(bytes);
   return path.endsWith('/') ? path.slice(0, -1) : path;
 }
 
