@@ -1,0 +1,254 @@
+import { parseRoutePattern, patternShape } from '../gateway/flow/route-pattern.ts';
+import { whyNotSellable } from '../gateway/pricing/sellable.ts';
+import type { Config, ServiceConfig } from './config.ts';
+import type { Finding } from './problem.ts';
+import { findWaysRound } from './ways-round.ts';
+
+/** What is wrong across keys. Every finding, not the first. */
+export function checkConfig(config: Config): readonly Finding[] {
+  return [
+    ...checkServices(config),
+    ...checkListeners(config),
+    ...checkPlayMoney(config),
+    ...checkNode(config),
+    ...checkSecrets(config),
+  ];
+}
+
+/** What may be meant as it is, and is worth a second look. For a configuration that {@link checkConfig} finds nothing wrong with. */
+export function warnConfig(config: Config): readonly string[] {
+  const warnings = [...findWaysRound(config.services)];
+  if (config.store.type === 'memory') {
+    warnings.push(
+      'store: balances are in memory only; a restart forgets what was paid. Use `store: { type: sqlite }` to sell',
+    );
+  }
+  if (!isLoopback(config.admin.host)) {
+    warnings.push(
+      `admin: ${config.admin.host} can be reached from elsewhere, and its token travels in the clear. Listen on 127.0.0.1`,
+    );
+  }
+  if (
+    config.node.type === 'simulated' &&
+    config.allowPlayMoney &&
+    config.listen.some(({ host }) => !isLoopback(host))
+  ) {
+    warnings.push('PLAY MONEY: the simulated node is on a public address, so everything is given away');
+  }
+  return warnings;
+}
+
+function checkServices({ services, listen, admin }: Config): readonly Finding[] {
+  const findings: Finding[] = [];
+  const names = new Map<string, number>();
+  for (const [index, service] of services.entries()) {
+    const at = (key: string): (string | number)[] => ['services', index, key];
+    const twin = names.get(service.name);
+    if (twin !== undefined) {
+      findings.push({
+        path: at('name'),
+        problem: `is the name of services[${twin}] too`,
+        remedy: 'give each service a name of its own',
+      });
+    }
+    names.set(service.name, twin ?? index);
+    const unsold = whyNotSellable(service.price);
+    if (unsold !== undefined)
+      findings.push({ path: at('price'), problem: 'can not be sold yet', remedy: unsold });
+    findings.push(...checkUpstream(service, index, [...listen, admin]), ...checkPrefix(service, index));
+  }
+  return [...findings, ...checkEqualRoutes(services)];
+}
+
+function checkUpstream(
+  { upstream }: ServiceConfig,
+  index: number,
+  own: readonly HostPort[],
+): readonly Finding[] {
+  if (upstream === '') {
+    return [
+      {
+        path: ['services', index],
+        problem: 'has no upstream',
+        remedy: 'add `upstream: http://127.0.0.1:3000`, here or at the top of the file',
+      },
+    ];
+  }
+  const url = new URL(upstream);
+  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
+  const target = { host: url.hostname.replace(/^\[|\]$/g, ''), port };
+  if (!own.some((listener) => reaches(target, listener))) return [];
+  return [
+    {
+      path: ['services', index, 'upstream'],
+      problem: 'is this gateway itself, so requests would go round for ever',
+      remedy: 'name the address of the API that is sold, or listen on another port',
+    },
+  ];
+}
+
+interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+function reaches(target: HostPort, { host, port }: HostPort): boolean {
+  if (port === 0 || target.port !== port) return false;
+  if (target.host === host) return true;
+  const targetIsHere = isLoopback(target.host) || isWildcard(target.host);
+  return targetIsHere && (isLoopback(host) || isWildcard(host));
+}
+
+function checkPrefix({ path, stripPrefix }: ServiceConfig, index: number): readonly Finding[] {
+  if (stripPrefix === undefined) return [];
+  const strip = parseRoutePattern(stripPrefix);
+  const pattern = parseRoutePattern(path);
+  const fits = strip.every((part, at) => {
+    const own = pattern[at];
+    return part.kind === 'literal' && own?.kind === 'literal' && own.text === part.text;
+  });
+  if (fits) return [];
+  return [
+    {
+      path: ['services', index, 'stripPrefix'],
+      problem: 'is not the beginning of `path`, so it would never be removed',
+      remedy: 'begin `path` with it, for example `stripPrefix: /v1` and `path: /v1/*`',
+    },
+  ];
+}
+
+/** Two services may not take the same request with equal right. */
+function checkEqualRoutes(services: readonly ServiceConfig[]): readonly Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<string, number>();
+  for (const [index, service] of services.entries()) {
+    const shape = patternShape(parseRoutePattern(service.path));
+    for (const method of service.methods ?? ['any method']) {
+      const keys = [`${service.host ?? ''} ${method} ${shape}`];
+      if (service.ignoreCase === true)
+        keys.push(`${service.host ?? ''} ${method} ${shape.toLowerCase()} in any case`);
+      const twin = keys.map((key) => seen.get(key)).find((found) => found !== undefined);
+      for (const key of keys) if (!seen.has(key)) seen.set(key, index);
+      if (twin === undefined) continue;
+      findings.push({
+        path: ['services', index, 'path'],
+        problem: `takes the same requests as ${services[twin]?.name} (services[${twin}])`,
+        remedy: 'give one of them another `path`, `host` or `methods`, or remove it',
+      });
+      break;
+    }
+  }
+  return findings;
+}
+
+function checkListeners({ listen, admin, node }: Config): readonly Finding[] {
+  const findings: Finding[] = [];
+  const taken: { readonly name: string; readonly at: HostPort }[] = [];
+  const take = (path: (string | number)[], name: string, at: HostPort): void => {
+    const other =
+      at.port === 0
+        ? undefined
+        : taken.find((one) => one.at.port === at.port && overlaps(one.at.host, at.host));
+    if (other !== undefined) {
+      findings.push({
+        path,
+        problem: `uses port ${at.port}, which ${other.name} uses too`,
+        remedy: 'give one of them another port',
+      });
+    }
+    taken.push({ name, at });
+  };
+  for (const [index, listener] of listen.entries()) take(['listen', index], `listen[${index}]`, listener);
+  take(['admin'], 'admin', admin);
+  if (node.type === 'simulated' && node.url === undefined && node.portChosen) {
+    take(['node', 'port'], 'the simulated node', { host: '127.0.0.1', port: node.port });
+  }
+  return findings;
+}
+
+function overlaps(a: string, b: string): boolean {
+  return (
+    a === b ||
+    isWildcard(a) ||
+    isWildcard(b) ||
+    (a === 'localhost' && isLoopback(b)) ||
+    (b === 'localhost' && isLoopback(a))
+  );
+}
+
+function checkPlayMoney({ listen, node, allowPlayMoney }: Config): readonly Finding[] {
+  if (node.type !== 'simulated' || allowPlayMoney) return [];
+  return listen.flatMap(({ host }, index) => {
+    if (isLoopback(host)) return [];
+    return {
+      path: ['listen', index],
+      problem:
+        'can be reached from elsewhere, but the node is simulated: everything would be sold for play money',
+      remedy:
+        'listen on `127.0.0.1`, or set `allowPlayMoney: true` if that is what you want (to earn, configure a real `node`)',
+    };
+  });
+}
+
+function checkNode({ node }: Config): readonly Finding[] {
+  if (node.type === 'lnd') {
+    if ((node.macaroon === undefined) !== (node.macaroonFile === undefined)) return [];
+    return [
+      { path: ['node'], problem: 'needs one macaroon', remedy: 'set either `macaroonFile` or `macaroon`' },
+    ];
+  }
+  if (node.url === undefined) {
+    if (node.macaroon === undefined) return [];
+    return [
+      {
+        path: ['node', 'macaroon'],
+        problem: 'is for a simulated network served elsewhere',
+        remedy: 'add its `url`, or remove the macaroon',
+      },
+    ];
+  }
+  if (node.macaroon === undefined) {
+    return [
+      {
+        path: ['node'],
+        problem: 'has a url and no macaroon',
+        remedy: 'add the `macaroon` of its wallet (`sluice simnet` prints it)',
+      },
+    ];
+  }
+  if (!node.portChosen) return [];
+  return [
+    {
+      path: ['node', 'port'],
+      problem: 'is for a network in this process, but `url` names one elsewhere',
+      remedy: 'remove one of them',
+    },
+  ];
+}
+
+function checkSecrets({ masterKeys, identitySecret }: Config): readonly Finding[] {
+  const findings: Finding[] = [];
+  for (const [index, key] of masterKeys.entries()) {
+    if (masterKeys.indexOf(key) === index) continue;
+    findings.push({ path: ['masterKeys', index], problem: 'is there twice', remedy: 'remove one of them' });
+  }
+  if (identitySecret !== undefined && identitySecret.length < 16) {
+    findings.push({
+      path: ['identitySecret'],
+      problem: 'is too short to keep',
+      remedy: 'use at least 16 characters: `openssl rand -hex 32`',
+    });
+  }
+  return findings;
+}
+
+/** Whether only this machine can reach an address. */
+export function isLoopback(host: string): boolean {
+  return (
+    host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host) || /^::ffff:127\./.test(host)
+  );
+}
+
+function isWildcard(host: string): boolean {
+  return host === '::' || host === '0.0.0.0';
+}

@@ -1,0 +1,135 @@
+import path from 'node:path';
+import type { Config, Listener, NodeConfig, ServiceConfig, StoreConfig } from './config.ts';
+import type { ConfigFile } from './schema.ts';
+import type { ServiceFile } from './schema-service.ts';
+
+/** Where the simulated network listens when nobody chose. */
+export const DEFAULT_SIMNET_PORT = 8404;
+
+/**
+ * The file as the program uses it: units in the names, paths absolute, deeply frozen. What is wrong across keys is found by check.ts.
+ * @param baseDir - relative paths are under it
+ */
+export function resolveConfig(file: ConfigFile, baseDir: string): Config {
+  const absolute = (name: string): string => path.resolve(baseDir, name);
+  const dataDir = absolute(file.data);
+  return deepFreeze<Config>({
+    listen: file.listen.map(
+      ({ address, tls }): Listener => ({
+        ...address,
+        ...(tls && { tls: { certFile: absolute(tls.cert), keyFile: absolute(tls.key) } }),
+      }),
+    ),
+    admin: file.admin,
+    dataDir,
+    title: file.title,
+    node: resolveNode(file.node, absolute),
+    store: resolveStore(file.store, dataDir, absolute),
+    masterKeys: file.masterKeys ?? [],
+    trustedProxies: file.trustedProxies ?? [],
+    ...(file.identitySecret !== undefined && { identitySecret: file.identitySecret }),
+    allowPlayMoney: file.allowPlayMoney,
+    drainTimeoutMs: file.drainTimeout,
+    log: file.log,
+    limits: resolveLimits(file.limits),
+    challenge: resolveChallenge(file.challenge, file.title),
+    corsOrigins: file.cors,
+    services: file.services.map((service) => resolveService(service, file.upstream)),
+  });
+}
+
+function resolveNode(node: ConfigFile['node'], absolute: (name: string) => string): NodeConfig {
+  if (node.type === 'simulated') {
+    return {
+      type: 'simulated',
+      ...(node.url !== undefined && { url: node.url }),
+      ...(node.macaroon !== undefined && { macaroon: node.macaroon }),
+      port: node.port ?? DEFAULT_SIMNET_PORT,
+      portChosen: node.port !== undefined,
+      latencyMs: node.latency,
+      failureRate: node.failureRate,
+    };
+  }
+  return {
+    type: 'lnd',
+    url: node.url,
+    ...(node.tlsCertFile !== undefined && { tlsCertFile: absolute(node.tlsCertFile) }),
+    ...(node.macaroonFile !== undefined && { macaroonFile: absolute(node.macaroonFile) }),
+    ...(node.macaroon !== undefined && { macaroon: node.macaroon }),
+    ...(node.network !== undefined && { network: node.network }),
+  };
+}
+
+function resolveStore(
+  store: ConfigFile['store'],
+  dataDir: string,
+  absolute: (name: string) => string,
+): StoreConfig {
+  if (store.type === 'memory') return { type: 'memory' };
+  const file = store.file === undefined ? path.join(dataDir, 'ledger.db') : absolute(store.file);
+  return { type: 'sqlite', file, spendDurability: store.spendDurability };
+}
+
+function resolveLimits(limits: ConfigFile['limits']): Config['limits'] {
+  return {
+    maxHeaderBytes: limits.maxHeaderSize,
+    maxHeaderCount: limits.maxHeaders,
+    maxUrlBytes: limits.maxUrl,
+    maxConnections: limits.maxConnections,
+    headersTimeoutMs: limits.headersTimeout,
+    keepAliveTimeoutMs: limits.keepAliveTimeout,
+    clientIdleTimeoutMs: limits.idleTimeout,
+    credentialCacheBytes: limits.credentialCache,
+  };
+}
+
+function resolveChallenge(challenge: ConfigFile['challenge'], title: string): Config['challenge'] {
+  return {
+    invoiceExpirySec: challenge.invoiceExpiry,
+    minInvoiceMsat: challenge.minInvoice,
+    memo: challenge.memo ?? title,
+    burst: challenge.burst,
+    perMinute: challenge.perMinute,
+    maxOutstanding: challenge.maxOutstanding,
+    reservedShare: challenge.reserved,
+    maxOutstandingPerClient: challenge.maxPerClient,
+    nodeConcurrency: challenge.nodeConcurrency,
+    nodeTimeoutMs: challenge.nodeTimeout,
+    legacyLsat: challenge.legacyLsat,
+  };
+}
+
+function resolveService(service: ServiceFile, sharedUpstream: string | undefined): ServiceConfig {
+  const { timeouts } = service;
+  return {
+    name: service.name,
+    ...(service.host !== undefined && { host: service.host }),
+    path: service.path,
+    ...(service.ignoreCase && { ignoreCase: true }),
+    ...(service.methods !== undefined && { methods: [...new Set(service.methods)] }),
+    price: service.price,
+    upstream: service.upstream ?? sharedUpstream ?? '',
+    ...(service.stripPrefix !== undefined && { stripPrefix: service.stripPrefix }),
+    ...(service.addPrefix !== undefined && { addPrefix: service.addPrefix }),
+    requestHeaders: service.requestHeaders,
+    upstreamHost: service.upstreamHost,
+    chargeOn: service.chargeOn,
+    validForSec: service.validFor,
+    capabilities: service.capabilities,
+    ...(service.credentialHeader !== undefined && { credentialHeader: service.credentialHeader }),
+    credentialInQuery: service.credentialInQuery,
+    cacheControl: service.cacheControl,
+    connectTimeoutMs: timeouts.connect,
+    headersTimeoutMs: timeouts.headers,
+    idleTimeoutMs: timeouts.idle,
+    maxBodyBytes: service.maxBody,
+  };
+}
+
+/** Freezes a tree of plain data all the way down. */
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) {
+    if (typeof inner === 'object' && inner !== null && !Object.isFrozen(inner)) deepFreeze(inner);
+  }
+  return Object.freeze(value);
+}
