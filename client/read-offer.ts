@@ -6,7 +6,7 @@ import { PaymentError } from './errors.ts';
 import type { Quote } from './events.ts';
 import { type DecodedInvoice, decodeInvoice } from './invoice.ts';
 import { type MacaroonTerms, readMacaroonTerms } from './macaroon-terms.ts';
-import { readChunks } from './replayable-request.ts';
+import { readChunks } from './read-chunks.ts';
 
 /** A 402 that was read and is worth paying, if its price is. */
 export interface Offer {

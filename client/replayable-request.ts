@@ -1,4 +1,5 @@
 import { PaymentError } from './errors.ts';
+import { readChunks } from './read-chunks.ts';
 
 /** A request that can be sent several times and is the same each time. */
 export interface ReplayableRequest {
@@ -108,28 +109,4 @@ async function readAll(stream: ReadableStream<Uint8Array> | null, maxBytes: numb
     chunks.push(chunk.slice());
   }
   return new Blob(chunks);
-}
-
-/**
- * The chunks of a stream, which is cancelled when the reader of them stops early. It ends when `signal` aborts, without an
- * error.
- */
-export async function* readChunks(
-  stream: ReadableStream<Uint8Array> | null,
-  signal?: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  if (stream === null) return;
-  const reader = stream.getReader();
-  signal?.addEventListener('abort', () => void reader.cancel().catch(() => undefined), { once: true });
-  let complete = false;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      complete = done;
-      if (done) return;
-      yield value;
-    }
-  } finally {
-    if (!complete) await reader.cancel().catch(() => undefined);
-  }
 }

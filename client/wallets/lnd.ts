@@ -1,7 +1,7 @@
 import { msat } from '../../node/msat.ts';
 import { type Network, NodeError, type PaymentRecord, type PaymentState } from '../../node/node.ts';
 import { decodeInvoice } from '../invoice.ts';
-import { readChunks } from '../replayable-request.ts';
+import { readChunks } from '../read-chunks.ts';
 import type { FullWallet } from '../wallet.ts';
 
 /** Sends one request to the node: the global `fetch`, or one that trusts the node's own certificate. */
