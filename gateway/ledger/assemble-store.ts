@@ -51,7 +51,7 @@ export function assembleStore(engine: Engine): Store {
 
 function identityVerbs(
   engine: Engine,
-): Part<'generation' | 'newGeneration' | 'admitMasterKeys' | 'nextEpoch'> {
+): Part<'generation' | 'newGeneration' | 'admitMasterKeys' | 'epoch' | 'nextEpoch'> {
   return {
     generation: () => engine.read('generation', (books) => books.generation()),
     newGeneration: () => engine.durable('newGeneration', newGeneration),
@@ -59,6 +59,7 @@ function identityVerbs(
       checkFingerprints(fingerprints);
       return engine.durable('admitMasterKeys', (books) => admitMasterKeys(books, fingerprints));
     },
+    epoch: () => engine.read('epoch', (books) => books.counter('epoch')),
     nextEpoch: () => engine.durable('nextEpoch', (books) => increment(books, 'epoch')),
   };
 }

@@ -81,6 +81,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { store, dataDir, onError = () => {} } = options;
   const generation = await checkStore(options);
   await admit(options);
+  if (dataDir !== undefined) await markSeen(store, dataDir);
   const revocations = revocationSet(store);
   await revocations.refresh();
   const polling = repeat({
@@ -131,15 +132,15 @@ async function checkStore({ store, storeName, dataDir }: LedgerOptions): Promise
         'generation). Restore that store, or accept this one with `sluice store new-generation`: credit sold so far is then void.',
     );
   }
-  const epoch = await store.nextEpoch();
-  if (seen !== undefined && epoch <= seen.epoch) {
+  // Judged before it is raised: a refused copy must not catch up with what was seen by being started again and again.
+  const epoch = await store.epoch();
+  if (seen !== undefined && epoch < seen.epoch) {
     throw new StoreMismatchError(
-      `The store at ${storeName} is an older copy of the one that this gateway used last (epoch ${epoch - 1}, last seen ` +
+      `The store at ${storeName} is an older copy of the one that this gateway used last (epoch ${epoch}, last seen ` +
         `${seen.epoch}): it has forgotten payments and would sell them again. Restore the newest copy, or accept this one ` +
         'with `sluice store new-generation`: credit sold so far is then void.',
     );
   }
-  await writeLastSeen(dataDir, { generation, epoch });
   return generation;
 }
 

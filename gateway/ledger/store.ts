@@ -269,7 +269,9 @@ export interface Store {
   newGeneration(): Promise<string>;
   /** Records the configured keys' fingerprints (hex) when the store is new or knows at least one of them. */
   admitMasterKeys(fingerprints: readonly string[]): Promise<KeyAdmission>;
-  /** Raises the store's epoch by one and returns it, durably: a store with a lower epoch than was seen is an older copy. */
+  /** A number that gateways raise while they use the store: one with a lower epoch than was seen is an older copy. */
+  epoch(): Promise<number>;
+  /** Raises the epoch by one, durably, and returns it. */
   nextEpoch(): Promise<number>;
 
   claim(claim: Claim): Promise<ClaimOutcome>;

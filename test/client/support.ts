@@ -73,6 +73,8 @@ export interface TestNode {
   readonly requests: { path: string; macaroon: string | undefined; body: string }[];
   mode: PayMode;
   feeMsat: number;
+  /** Called when it was asked to pay. */
+  onPay: () => void;
   newInvoice(terms: Omit<InvoiceTerms, 'paymentHash'>): { invoice: string; paymentHash: string };
   preimageOf(paymentHash: string): string;
   setState(paymentHash: string, state: 'SUCCEEDED' | 'FAILED' | 'IN_FLIGHT'): void;
@@ -122,6 +124,7 @@ export async function startNode(): Promise<TestNode> {
         hash,
         node.mode === 'fail' ? 'FAILED' : node.mode === 'in-flight' ? 'IN_FLIGHT' : 'SUCCEEDED',
       );
+      node.onPay();
       if (node.mode === 'settle-silently') return;
       return send(200, { result: paymentOf(hash) });
     }
@@ -138,6 +141,7 @@ export async function startNode(): Promise<TestNode> {
     requests: [],
     mode: 'settle',
     feeMsat: 0,
+    onPay: () => undefined,
     newInvoice: (terms) => {
       const preimage = randomBytes(32).toString('hex');
       const paymentHash = sha256(preimage);

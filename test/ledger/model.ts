@@ -20,6 +20,8 @@ interface Model {
   readonly payments: Set<string>;
   /** Keys that may not spend again before the store's clock stands there. */
   readonly keys: Map<string, number>;
+  /** Keys whose spend was given back. */
+  readonly voided: Set<string>;
   /** The latest second seen: the store's clock does not go back. */
   nowSec: number;
 }
@@ -145,6 +147,7 @@ const spend = fc.tuple(accountId, key, amount).map(([id, k, amountMsat]) =>
       assert.ok(!known, 'a key does not spend twice');
       assert.ok(canPay(before, amountMsat) || amountMsat === 0);
       model.keys.set(name, model.nowSec + SPEND_KEY_TTL_SEC);
+      model.voided.delete(name);
       add(model.spent, id, amountMsat);
     } else if (!known && canPay(before, amountMsat)) {
       assert.ok(kind === 'repeated' || kind === 'voided', `${kind}, with money enough`);
@@ -156,7 +159,11 @@ const voidSpend = fc.tuple(accountId, key, amount).map(([id, k, amountMsat]) =>
   command(`void ${k} ${amountMsat}`, async (model, { store }) => {
     const name = `${id} ${amountMsat} ${k}`;
     const { kind } = await store.voidSpend({ accountId: id, key: name, amountMsat });
-    if (kind === 'voided') add(model.spent, id, -amountMsat);
+    if (kind === 'voided') {
+      assert.ok(!model.voided.has(name), 'a spend is given back once');
+      model.voided.add(name);
+      add(model.spent, id, -amountMsat);
+    }
     if (kind === 'unknown') model.keys.set(name, model.nowSec + SPEND_KEY_TTL_SEC);
   }),
 );
@@ -236,5 +243,12 @@ export const commandRuns = fc.commands([...money, ...streams, advance, purge, se
 
 /** An empty model. */
 export function emptyModel(): Model {
-  return { credited: new Map(), spent: new Map(), payments: new Set(), keys: new Map(), nowSec: 0 };
+  return {
+    credited: new Map(),
+    spent: new Map(),
+    payments: new Set(),
+    keys: new Map(),
+    voided: new Set(),
+    nowSec: 0,
+  };
 }

@@ -12,6 +12,8 @@ const NOTADB = 26;
 const REMEDIES = new Map<number, string>([
   [3, 'its file may not be read or written: check owner and mode'],
   [8, 'its file or folder is read-only: check owner and mode'],
+  [5, 'it is locked by another process'],
+  [6, 'it is locked by another process'],
   [10, 'the disk failed or has no room'],
   [13, 'the disk is full: make room'],
   [14, 'its file or folder can not be opened: check that the folder exists and may be written'],

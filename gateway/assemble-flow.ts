@@ -1,0 +1,125 @@
+import type { Msat } from '../node/msat.ts';
+import type { LightningNode, NodeInfo } from '../node/node.ts';
+import type { Catalog } from './catalog.ts';
+import { createInvoicer, type Invoicer } from './flow/create-invoice.ts';
+import type { FlowDeps } from './flow/index.ts';
+import { createKeyring } from './flow/keys.ts';
+import { createLiveResponses } from './flow/live.ts';
+import { createOutstanding } from './flow/outstanding.ts';
+import { createThrottle } from './flow/throttle.ts';
+import { createUnsettled } from './flow/unsettled.ts';
+import { createCredentialVerifier, type Grant } from './flow/verify-credential.ts';
+import type { Ledger } from './ledger/ledger.ts';
+import { SPEND_KEY_TTL_SEC } from './ledger/store.ts';
+import type { Log } from './observe/log.ts';
+import type { Metrics } from './observe/metrics.ts';
+import { createUpstreams } from './proxy/upstream.ts';
+import { createTunnel } from './proxy/websocket.ts';
+
+/** What the flow is put together from. */
+export interface FlowParts {
+  readonly node: LightningNode;
+  readonly ledger: Ledger;
+  /** 32 bytes each, newest first. */
+  readonly masterKeys: readonly Buffer[];
+  readonly catalog: () => Catalog;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly nowMs: () => number;
+}
+
+/** The flow's dependencies, and what must be told of reloads and the end. */
+export interface Assembly {
+  readonly deps: FlowDeps;
+  /** @param origins - of all upstreams that are still configured */
+  reload(origins: ReadonlySet<string>): void;
+  close(): Promise<void>;
+}
+
+/** Builds every part of the flow once, and ties it to the metrics and the log. */
+export function assembleFlow(parts: FlowParts): Assembly {
+  const { node, ledger, catalog, log, metrics, nowMs } = parts;
+  const nowSec = (): number => Math.floor(nowMs() / 1000);
+  const keys = createKeyring(parts.masterKeys, ledger.generation);
+  const verifier = createCredentialVerifier({
+    keys,
+    isRevoked: (accountId) => ledger.isRevoked(accountId),
+    nowSec,
+    maxCacheBytes: catalog().config.limits.credentialCacheBytes,
+    onLookup: (result) => metrics.credentialCache(result),
+  });
+  const invoicer = openInvoicer(parts, nowSec);
+  const unsettled = createUnsettled({
+    nowMs,
+    keepMs: SPEND_KEY_TTL_SEC * 1000,
+    onGivenUp: (error) =>
+      log.error('a charge could not be ended in the store and was given up', { err: error }),
+  });
+  const live = createLiveResponses({ nowSec, isRevoked: (accountId) => ledger.isRevoked(accountId) });
+  const upstreams = createUpstreams();
+  metrics.readFrom({
+    outstandingInvoices: () => invoicer.outstanding(),
+    tunnels: () => live.tunnels(),
+    credentialCache: () => verifier.cacheSize(),
+  });
+  return {
+    deps: {
+      ledger,
+      verifier,
+      keys,
+      node,
+      invoicer,
+      unsettled,
+      live,
+      upstreams,
+      tunnel: createTunnel(),
+      nowMs,
+      onRedeemed: ({ grant }) => {
+        invoicer.paid(grant.paymentHash);
+        metrics.redemption(grant.minted.service);
+        metrics.earned(grant.minted.service, earnedMsat(grant));
+      },
+      onInvoice: (service) => metrics.invoiceCreated(service.name),
+      onUpstreamHead: (service, ms) => metrics.upstreamHead(service.name, ms),
+    },
+    reload: (origins) => upstreams.retain(origins),
+    close: async () => {
+      await unsettled.retry();
+      unsettled.close();
+      live.close();
+      await upstreams.destroy();
+    },
+  };
+}
+
+function openInvoicer({ node, catalog, metrics, log, nowMs }: FlowParts, nowSec: () => number): Invoicer {
+  return createInvoicer({
+    node,
+    nodeInfo: rememberedInfo(node),
+    limits: () => catalog().config.challenge,
+    throttle: createThrottle(nowMs),
+    outstanding: createOutstanding(nowSec),
+    nowMs,
+    onFailed: (reason, error) => {
+      metrics.invoiceFailed(reason);
+      if (error !== undefined) log.warn(`no invoice could be made: ${reason}`, { err: error });
+    },
+  });
+}
+
+/** A node's identity does not change: it is asked until it answers once. */
+function rememberedInfo(node: LightningNode): () => Promise<NodeInfo> {
+  let known: Promise<NodeInfo> | undefined;
+  return () => {
+    known ??= node.info().catch((error: unknown) => {
+      known = undefined;
+      throw error;
+    });
+    return known;
+  };
+}
+
+/** What a payment brought in, msat: its credit, or the price of a pass, which credits nothing. */
+function earnedMsat({ minted, price }: Grant): Msat {
+  return price.kind === 'pass' ? price.amountMsat : minted.creditMsat;
+}

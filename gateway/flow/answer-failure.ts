@@ -1,0 +1,48 @@
+import { GatewayError, toErrorAnswer } from '../errors.ts';
+import type { ForwardOutcome, UpstreamFailurePhase } from '../proxy/forward.ts';
+import type { Exchange } from './exchange.ts';
+
+const FAILURES: Record<UpstreamFailurePhase, () => GatewayError> = {
+  connect: () =>
+    new GatewayError(
+      'upstream-refused',
+      'The upstream can not be reached. Nothing was charged; try again later.',
+      {
+        retryAfterSec: 5,
+      },
+    ),
+  timeout: () =>
+    new GatewayError('upstream-timeout', 'The upstream did not answer in time. Nothing was charged.'),
+  reset: () =>
+    new GatewayError(
+      'upstream-protocol',
+      'The upstream broke the connection off before it answered. Nothing was charged.',
+    ),
+  protocol: () =>
+    new GatewayError('upstream-protocol', 'The upstream did not answer in valid HTTP. Nothing was charged.'),
+};
+
+/** Answers a request whose upstream gave no response; does nothing when one has begun or the client is gone. */
+export function answerFailure(exchange: Exchange, forwarded: ForwardOutcome): void {
+  if (forwarded.kind === 'upstream-failed') sendError(exchange, FAILURES[forwarded.phase]());
+  if (forwarded.kind === 'body-too-large' && forwarded.when !== 'reset')
+    sendError(exchange, bodyTooLarge(exchange));
+}
+
+/** What a request body over the service's bound is answered with. */
+export function bodyTooLarge(exchange: Exchange): GatewayError {
+  const { maxBodyBytes } = exchange.service;
+  return new GatewayError(
+    'body-too-large',
+    `The request body is over the ${maxBodyBytes} bytes that this service takes.`,
+  );
+}
+
+/** Writes an error as the answer, unless another one has begun. */
+export function sendError(exchange: Pick<Exchange, 'res'>, error: unknown): void {
+  const { res } = exchange;
+  if (res.headersSent || res.destroyed) return;
+  const { status, headers, body } = toErrorAnswer(error);
+  res.writeHead(status, [...headers]);
+  res.end(body);
+}

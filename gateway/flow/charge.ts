@@ -1,0 +1,163 @@
+import { addMsat, type Msat, ZERO_MSAT } from '../../node/msat.ts';
+import { GatewayError } from '../errors.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { type AttemptEnd, type Refusal, type Spend, StoreError } from '../ledger/store.ts';
+import { lockedCallPrice } from '../pricing/quote.ts';
+import type { Exchange } from './exchange.ts';
+import type { RetryKey } from './read-retry-key.ts';
+import type { Unsettled } from './unsettled.ts';
+import type { Grant } from './verify-credential.ts';
+
+/** What was taken for a request, and how to end it. */
+export interface Charge {
+  readonly accountId: string;
+  /** Taken from the balance, msat; 0 for a pass and for a free retry. */
+  readonly amountMsat: Msat;
+  /** Left after it, msat; undefined for a pass. */
+  readonly balanceMsat: Msat | undefined;
+  /** Unix seconds: when the credential, or what it bought, is over. */
+  readonly validUntilSec: number;
+  /** Settles it, exactly once: `refunded` gives the amount back. @throws StoreError */
+  end(how: AttemptEnd): Promise<void>;
+}
+
+/** What charging needs. */
+export interface ChargeDeps {
+  readonly ledger: Ledger;
+  readonly unsettled: Unsettled;
+}
+
+/** Outcome of {@link chargeCall}. */
+export type ChargeResult =
+  | { readonly kind: 'charged'; readonly charge: Charge }
+  | { readonly kind: 'unpaid'; readonly reason: 'spent' | 'expired' | 'revoked' };
+
+/**
+ * Takes the price of one call from the account, before anything is forwarded. A pass takes nothing and asks no store.
+ * @param retryKey - present when the request carries a usable Idempotency-Key
+ * @throws GatewayError `retry-in-flight`, `idempotency-mismatch`
+ * @throws StoreError `unavailable`: the outcome is unknown; the spend is voided by its key when the store is back
+ */
+export async function chargeCall(
+  deps: ChargeDeps,
+  exchange: Exchange,
+  grant: Grant,
+  retryKey: RetryKey | undefined,
+): Promise<ChargeResult> {
+  const { accountId } = grant.minted;
+  if (grant.price.kind === 'pass') return { kind: 'charged', charge: passCharge(grant) };
+  const amountMsat = lockedCallPrice(exchange.service.price, grant.price);
+  if (retryKey !== undefined)
+    return beginAttempt(deps, { accountId, amountMsat, ...retryKey }, exchange, grant);
+  const { ledger } = deps;
+  const spend: Spend = { accountId, amountMsat, key: ledger.nextKey() };
+  const outcome = await orVoid(deps, ledger.spend(spend), () => ledger.voidSpend(spend));
+  switch (outcome.kind) {
+    case 'spent':
+    case 'repeated':
+      return { kind: 'charged', charge: spentCharge(ledger, spend, grant, outcome.balanceMsat) };
+    case 'voided':
+      throw new StoreError('unavailable', 'the spend was voided before it arrived');
+    default:
+      return unpaid(outcome);
+  }
+}
+
+function passCharge({ minted, validUntilSec }: Grant): Charge {
+  const { accountId } = minted;
+  return {
+    accountId,
+    validUntilSec,
+    amountMsat: ZERO_MSAT,
+    balanceMsat: undefined,
+    end: () => Promise.resolve(),
+  };
+}
+
+function spentCharge(ledger: Ledger, spend: Spend, grant: Grant, balanceMsat: Msat): Charge {
+  return {
+    accountId: spend.accountId,
+    validUntilSec: grant.validUntilSec,
+    amountMsat: spend.amountMsat,
+    balanceMsat,
+    async end(how) {
+      if (how === 'refunded') await ledger.voidSpend(spend);
+    },
+  };
+}
+
+/**
+ * A verb whose answer was lost has an unknown outcome: the request is refused, and the verb is voided by its key as soon as
+ * the store is back, so that nobody pays for it.
+ */
+async function orVoid<T>(deps: ChargeDeps, verb: Promise<T>, undo: () => Promise<unknown>): Promise<T> {
+  try {
+    return await verb;
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'unavailable') void deps.unsettled.settle(undo);
+    throw error;
+  }
+}
+
+async function beginAttempt(
+  deps: ChargeDeps,
+  attempt: Spend & RetryKey,
+  exchange: Exchange,
+  grant: Grant,
+): Promise<ChargeResult> {
+  const { service } = exchange;
+  // As long as the upstream may take: after that a gateway that died can't be answering any more.
+  const inFlightSec = Math.ceil(
+    (service.connectTimeoutMs + service.headersTimeoutMs + service.idleTimeoutMs) / 1000,
+  );
+  const { ledger } = deps;
+  const outcome = await orVoid(deps, ledger.beginAttempt({ ...attempt, inFlightSec }), () =>
+    ledger.endAttempt(attempt.accountId, attempt.key, 'undelivered'),
+  );
+  switch (outcome.kind) {
+    case 'spent':
+    case 'free':
+      return {
+        kind: 'charged',
+        charge: {
+          accountId: attempt.accountId,
+          validUntilSec: grant.validUntilSec,
+          amountMsat: outcome.kind === 'spent' ? attempt.amountMsat : ZERO_MSAT,
+          balanceMsat: outcome.balanceMsat,
+          end: (how) => ledger.endAttempt(attempt.accountId, attempt.key, how),
+        },
+      };
+    case 'in-flight':
+      throw new GatewayError(
+        'retry-in-flight',
+        'The first request with this Idempotency-Key is still under way.',
+        {
+          retryAfterSec: 1,
+        },
+      );
+    case 'mismatch':
+      throw new GatewayError(
+        'idempotency-mismatch',
+        'This Idempotency-Key was used for another request. Use a new key for each different request.',
+      );
+    default:
+      return unpaid(outcome);
+  }
+}
+
+function unpaid(refusal: Refusal): ChargeResult {
+  switch (refusal.kind) {
+    case 'insufficient':
+    case 'unknown-account':
+      return { kind: 'unpaid', reason: 'spent' };
+    case 'expired':
+    case 'revoked':
+      return { kind: 'unpaid', reason: refusal.kind };
+  }
+}
+
+/** The balance that a client sees: what is left, and what comes back when the charge is refunded. */
+export function shownBalanceMsat(charge: Charge, refunded: boolean): Msat | undefined {
+  if (charge.balanceMsat === undefined) return undefined;
+  return refunded ? addMsat(charge.balanceMsat, charge.amountMsat) : charge.balanceMsat;
+}

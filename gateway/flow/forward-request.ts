@@ -1,0 +1,142 @@
+import type { ServiceConfig } from '../../config/config.ts';
+import { isCredentialHeader } from '../l402/credential.ts';
+import { formatPrice } from '../pricing/format-price.ts';
+import { type ForwardOutcome, forward } from '../proxy/forward.ts';
+import {
+  type HeadersToSet,
+  headersToSet,
+  type RequestHeaderRules,
+  requestHeaders,
+} from '../proxy/headers.ts';
+import type { Upstreams } from '../proxy/upstream.ts';
+import { upstreamAuthority, upstreamOrigin, upstreamPath } from '../proxy/upstream-path.ts';
+import { type Charge, shownBalanceMsat } from './charge.ts';
+import { corsHeaders } from './cors.ts';
+import type { Exchange } from './exchange.ts';
+import { identityHeaders } from './identity.ts';
+import { forwardedQuery } from './read-credential.ts';
+import { isCharged } from './settle.ts';
+
+/** What forwarding needs. */
+export interface ForwardDeps {
+  readonly upstreams: Upstreams;
+  readonly nowMs: () => number;
+  /** Called with the time from forwarding to the upstream's response head. */
+  readonly onUpstreamHead: (service: ServiceConfig, ms: number) => void;
+}
+
+/** Where a request goes, and with which headers. */
+export interface UpstreamRequest {
+  readonly origin: string;
+  readonly path: string;
+  readonly headers: string[];
+}
+
+/** The part of a service that is the same for all of its requests. */
+interface CompiledService {
+  readonly set: HeadersToSet;
+  readonly isCredential: RequestHeaderRules['isCredential'];
+  readonly priceText: string;
+}
+
+const compiled = new WeakMap<ServiceConfig, CompiledService>();
+
+function compile(service: ServiceConfig): CompiledService {
+  const known = compiled.get(service);
+  if (known !== undefined) return known;
+  const { credentialHeader } = service;
+  const made: CompiledService = {
+    set: headersToSet(service.requestHeaders),
+    isCredential: (name, value) => isCredentialHeader(name, value, { credentialHeader }),
+    priceText: formatPrice(service.price),
+  };
+  compiled.set(service, made);
+  return made;
+}
+
+/** The upstream's request: the canonical target, the client's headers without credentials, and what we say of the payment. */
+export function upstreamRequest(
+  exchange: Exchange,
+  charge: Charge | undefined,
+  nowMs: number,
+): UpstreamRequest {
+  const { req, service, client, target } = exchange;
+  const path = upstreamPath({ ...target, query: forwardedQuery(exchange) }, service);
+  const { set, isCredential } = compile(service);
+  const headers = requestHeaders(req.rawHeaders, {
+    isCredential,
+    set,
+    host:
+      service.upstreamHost === 'preserve' && target.authority !== ''
+        ? target.authority
+        : upstreamAuthority(service),
+    peer: {
+      address: req.socket.remoteAddress ?? '',
+      trusted: client.trustedPeer,
+      proto: client.scheme,
+      authority: target.authority,
+    },
+    add: charge === undefined ? [] : identityHeaders(exchange, charge, path, Math.floor(nowMs / 1000)),
+  });
+  return { origin: upstreamOrigin(service), path, headers };
+}
+
+/** Forwards a request that was paid for (or is free) and streams the answer back. */
+export function forwardRequest(
+  deps: ForwardDeps,
+  exchange: Exchange,
+  charge: Charge | undefined,
+  body: Buffer | undefined,
+): Promise<ForwardOutcome> {
+  const { req, res, service } = exchange;
+  const startedAtMs = deps.nowMs();
+  const { origin, path, headers } = upstreamRequest(exchange, charge, startedAtMs);
+  return forward(deps.upstreams, {
+    req,
+    res,
+    origin,
+    path,
+    method: req.method ?? 'GET',
+    headers,
+    timeouts: {
+      connectMs: service.connectTimeoutMs,
+      headersMs: service.headersTimeoutMs,
+      idleMs: service.idleTimeoutMs,
+    },
+    maxBodyBytes: service.maxBodyBytes,
+    sendContinue: exchange.sendContinue,
+    ...(body === undefined ? {} : { body }),
+    onHead: (status, upstreamHeaders) => {
+      deps.onUpstreamHead(service, deps.nowMs() - startedAtMs);
+      return charge === undefined ? [] : paidHeaders(exchange, charge, status, upstreamHeaders);
+    },
+  });
+}
+
+/** What a paid response says beside the upstream's own headers. */
+export function paidHeaders(
+  exchange: Exchange,
+  charge: Charge,
+  status: number,
+  upstreamHeaders: readonly string[],
+): string[] {
+  const { service, req, config } = exchange;
+  const headers = ['L402-Price', compile(service).priceText];
+  const balanceMsat = shownBalanceMsat(charge, !isCharged(service.chargeOn, status));
+  if (balanceMsat !== undefined) headers.push('L402-Balance-Msat', String(balanceMsat));
+  // A shared cache in front would give the paid answer to the next, unpaid visitor.
+  if (service.cacheControl !== 'upstream') headers.push('Cache-Control', service.cacheControl);
+  if (req.headers.origin !== undefined && !hasHeader(upstreamHeaders, 'access-control-allow-origin')) {
+    headers.push(...corsHeaders(req, config.corsOrigins));
+  }
+  return headers;
+}
+
+function hasHeader(flat: readonly string[], lowerName: string): boolean {
+  for (let at = 0; at < flat.length; at += 2) {
+    const name = flat[at];
+    if (name !== undefined && name.length === lowerName.length && name.toLowerCase() === lowerName)
+      return true;
+  }
+  return false;
+}

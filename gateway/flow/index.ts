@@ -1,0 +1,193 @@
+import type { ServiceConfig } from '../../config/config.ts';
+import type { LightningNode } from '../../node/node.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { ForwardOutcome } from '../proxy/forward.ts';
+import { announcedLength } from '../proxy/request-body.ts';
+import { resetClient } from '../proxy/reset-client.ts';
+import { answerFailure, bodyTooLarge } from './answer-failure.ts';
+import { type Charge, chargeCall } from './charge.ts';
+import { preflightHeaders } from './cors.ts';
+import type { Invoicer } from './create-invoice.ts';
+import type { Exchange } from './exchange.ts';
+import { forwardRequest } from './forward-request.ts';
+import type { Keyring } from './keys.ts';
+import type { LiveResponse, LiveResponses } from './live.ts';
+import { mintToken } from './mint-token.ts';
+import { quotePrice } from './quote-price.ts';
+import { readCredential } from './read-credential.ts';
+import { type Retryable, readRetryable, retryKeyOf } from './read-retry-key.ts';
+import { redeemPayment } from './redeem-payment.ts';
+import { type ChallengeReason, sendChallenge, sendHeadChallenge } from './send-challenge.ts';
+import { settle } from './settle.ts';
+import { type TunnelDeps, tunnelRequest } from './tunnel-request.ts';
+import type { Unsettled } from './unsettled.ts';
+import type { CredentialVerifier, Grant, VerifiedCredential } from './verify-credential.ts';
+
+/** What the flow works with. */
+export interface FlowDeps extends TunnelDeps {
+  readonly ledger: Ledger;
+  readonly verifier: CredentialVerifier;
+  readonly keys: Keyring;
+  readonly node: LightningNode;
+  readonly invoicer: Invoicer;
+  readonly unsettled: Unsettled;
+  readonly live: LiveResponses;
+  readonly nowMs: () => number;
+  readonly onRedeemed: (credential: VerifiedCredential) => void;
+  readonly onInvoice: (service: ServiceConfig) => void;
+}
+
+/** How a request ended: for metrics and the access log. */
+export type FlowOutcome =
+  | { readonly kind: 'preflight' }
+  | { readonly kind: 'challenged'; readonly reason: ChallengeReason }
+  | {
+      readonly kind: 'forwarded';
+      readonly charge: Charge | undefined;
+      readonly forwarded: ForwardOutcome;
+      readonly refunded: boolean;
+    };
+
+/**
+ * Serves one matched request: everything that Sluice does with it, in order. Nothing is forwarded before it was paid for.
+ * @throws GatewayError, StoreError, NodeError: the caller answers them, unless the response has begun
+ */
+export async function serve(deps: FlowDeps, exchange: Exchange): Promise<FlowOutcome> {
+  if ((announcedLength(exchange.req) ?? 0) > exchange.service.maxBodyBytes) throw bodyTooLarge(exchange);
+  if (exchange.service.price.kind === 'free') return forwardFree(deps, exchange);
+  if (sendPreflight(exchange)) return { kind: 'preflight' };
+
+  const paid = await authorise(deps, exchange);
+  if (paid.kind === 'unpaid') return challenge(deps, exchange, paid);
+
+  const forwarded = await forwardWhileValid(deps, exchange, paid.charge, paid.body);
+  const refunded = await settle(deps.unsettled, exchange, paid.charge, forwarded);
+  answerFailure(exchange, forwarded);
+  return { kind: 'forwarded', charge: paid.charge, forwarded, refunded };
+}
+
+interface Unpaid {
+  readonly kind: 'unpaid';
+  readonly reason: ChallengeReason;
+  /** The credential was paid for once, so that a new payment may go onto its account. */
+  readonly grant?: Grant;
+}
+
+type Authorisation =
+  | { readonly kind: 'paid'; readonly charge: Charge; readonly body: Buffer | undefined }
+  | Unpaid;
+
+/** The first credential that holds and can pay wins. */
+async function authorise(deps: FlowDeps, exchange: Exchange): Promise<Authorisation> {
+  const reading = readCredential(exchange);
+  let unpaid: Unpaid = {
+    kind: 'unpaid',
+    reason: reading.malformed === undefined ? 'no-credential' : 'malformed',
+  };
+  let retryable: Promise<Retryable | undefined> | undefined;
+  for (const candidate of reading.candidates) {
+    const verification = deps.verifier.verify(candidate, exchange.service);
+    if (verification.kind === 'refused') {
+      unpaid = worse(unpaid, { kind: 'unpaid', reason: verification.reason });
+      continue;
+    }
+    const { credential } = verification;
+    const refusal = credential.redeemed ? undefined : await redeemPayment(deps, credential);
+    if (refusal !== undefined) {
+      unpaid = worse(unpaid, { kind: 'unpaid', reason: refusal });
+      continue;
+    }
+    const { grant } = credential;
+    retryable ??= readRetryable(exchange);
+    const retry = await retryable;
+    const result = await chargeCall(deps, exchange, grant, retry && retryKeyOf(retry, grant));
+    if (result.kind === 'charged') return { kind: 'paid', charge: result.charge, body: retry?.body };
+    unpaid = worse(unpaid, { kind: 'unpaid', reason: result.reason, grant });
+  }
+  return unpaid;
+}
+
+/** Of two refusals, the one to answer: a credential that was paid for once says more than one that never held. */
+function worse(before: Unpaid, now: Unpaid): Unpaid {
+  return before.grant === undefined ? now : before;
+}
+
+async function challenge(deps: FlowDeps, exchange: Exchange, unpaid: Unpaid): Promise<FlowOutcome> {
+  const { config, service, client } = exchange;
+  const { reason, grant } = unpaid;
+  if (exchange.req.method === 'HEAD') {
+    sendHeadChallenge(exchange);
+    return { kind: 'challenged', reason };
+  }
+  const quote = quotePrice(config, service, deps.node.capabilities, Math.floor(deps.nowMs() / 1000));
+  const invoice = await deps.invoicer.createInvoice({
+    asker: { clientKey: client.throttleKey, hasPaid: grant !== undefined },
+    amountMsat: quote.invoiceMsat,
+    memo: `${config.challenge.memo}${service.name}`,
+  });
+  deps.onInvoice(service);
+  const macaroon = mintToken(deps.keys, service, quote, invoice, renewableAccount(reason, grant));
+  await sendChallenge(exchange, {
+    reason,
+    quote,
+    invoice,
+    macaroon,
+    playMoney: deps.node.capabilities.playMoney,
+  });
+  return { kind: 'challenged', reason };
+}
+
+/**
+ * The account that the payment of a new challenge shall credit. Only the whole, spent credential may go on with its account:
+ * a narrowed one must not widen itself, and what is expired or revoked stays so.
+ */
+function renewableAccount(reason: ChallengeReason, grant: Grant | undefined): string | undefined {
+  return reason === 'spent' && grant !== undefined && !grant.narrowed ? grant.minted.accountId : undefined;
+}
+
+async function forwardFree(deps: FlowDeps, exchange: Exchange): Promise<FlowOutcome> {
+  const forwarded = await forwardOrTunnel(deps, exchange, undefined, undefined);
+  answerFailure(exchange, forwarded);
+  return { kind: 'forwarded', charge: undefined, forwarded, refunded: false };
+}
+
+/** Forwards, and breaks off when the credential expires or is revoked meanwhile: a response may live for hours. */
+async function forwardWhileValid(
+  deps: FlowDeps,
+  exchange: Exchange,
+  charge: Charge,
+  body: Buffer | undefined,
+): Promise<ForwardOutcome> {
+  const { accountId, validUntilSec } = charge;
+  const { socket } = exchange.req;
+  const kind = exchange.upgrade === undefined ? 'response' : 'tunnel';
+  const live: LiveResponse = { accountId, validUntilSec, kind, cut: () => resetClient(socket) };
+  deps.live.add(live);
+  try {
+    return await forwardOrTunnel(deps, exchange, charge, body);
+  } finally {
+    deps.live.delete(live);
+  }
+}
+
+/** A WebSocket goes through the tunnel, everything else through the data plane. */
+function forwardOrTunnel(
+  deps: FlowDeps,
+  exchange: Exchange,
+  charge: Charge | undefined,
+  body: Buffer | undefined,
+): Promise<ForwardOutcome> {
+  return exchange.upgrade === undefined
+    ? forwardRequest(deps, exchange, charge, body)
+    : tunnelRequest(deps, exchange, charge);
+}
+
+/** OPTIONS on a paid service is answered here and costs nothing: a browser asks before it sends Authorization. */
+function sendPreflight(exchange: Exchange): boolean {
+  const { req, res, service, config } = exchange;
+  if (req.method !== 'OPTIONS') return false;
+  const allow = service.methods ?? ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+  res.writeHead(204, preflightHeaders(req, config.corsOrigins) ?? ['Allow', allow.join(', ')]);
+  res.end();
+  return true;
+}

@@ -1,0 +1,26 @@
+import type { Identifier } from '../l402/identifier.ts';
+import { encodeIdentifier } from '../l402/identifier.ts';
+import { holdsSignature, type Macaroon } from '../l402/macaroon.ts';
+import { deriveRootKey } from '../l402/root-key.ts';
+
+/** The keys that this gateway mints and verifies with. Root keys are derived from them, never stored. */
+export interface Keyring {
+  /** The root key to mint with: from the newest master key. */
+  mintingKey(identifier: Identifier): Buffer;
+  /** Whether the macaroon was minted with any configured master key, under this store's generation. */
+  holds(macaroon: Macaroon): boolean;
+}
+
+/**
+ * @param masterKeys - 32 bytes each, newest first, at least one
+ * @param generation - of the store: a store that lost its claims has another, and with it every old credential is void
+ */
+export function createKeyring(masterKeys: readonly Buffer[], generation: string): Keyring {
+  const [newest] = masterKeys;
+  if (newest === undefined) throw new Error('a keyring needs a master key');
+  return {
+    mintingKey: (identifier) => deriveRootKey(newest, generation, encodeIdentifier(identifier)),
+    holds: (macaroon) =>
+      masterKeys.some((key) => holdsSignature(deriveRootKey(key, generation, macaroon.identifier), macaroon)),
+  };
+}

@@ -1,0 +1,41 @@
+import type { StatusRanges } from '../../config/config.ts';
+import type { AttemptEnd } from '../ledger/store.ts';
+import type { ForwardOutcome } from '../proxy/forward.ts';
+import type { Charge } from './charge.ts';
+import type { Exchange } from './exchange.ts';
+import type { Unsettled } from './unsettled.ts';
+
+/** Whether a response with this status is charged for. */
+export function isCharged(chargeOn: StatusRanges, status: number): boolean {
+  return chargeOn.some(([from, to]) => status >= from && status <= to);
+}
+
+/**
+ * Ends the charge of a request: gives the money back when the upstream (not the client) failed before its first byte, or
+ * answered with a status that is not charged for.
+ * @returns whether it was given back
+ */
+export async function settle(
+  unsettled: Unsettled,
+  exchange: Exchange,
+  charge: Charge,
+  forwarded: ForwardOutcome,
+): Promise<boolean> {
+  const how = endOf(exchange, forwarded);
+  await unsettled.settle(() => charge.end(how));
+  return how === 'refunded';
+}
+
+function endOf(exchange: Exchange, forwarded: ForwardOutcome): AttemptEnd {
+  switch (forwarded.kind) {
+    case 'responded':
+      if (!isCharged(exchange.service.chargeOn, forwarded.status)) return 'refunded';
+      return forwarded.delivered ? 'delivered' : 'undelivered';
+    case 'upstream-failed':
+      return 'refunded';
+    case 'body-too-large':
+      return forwarded.when === 'not-sent' ? 'refunded' : 'undelivered';
+    default:
+      return 'undelivered';
+  }
+}

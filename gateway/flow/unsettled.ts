@@ -1,0 +1,72 @@
+import { StoreError } from '../ledger/store.ts';
+
+/** Ends of charges that the store could not take yet. */
+export interface Unsettled {
+  /** Runs the verb; when the store is away, keeps it and tries again until it holds or its key would be forgotten. */
+  settle(verb: () => Promise<unknown>): Promise<void>;
+  size(): number;
+  /** One more try of all that waits, now. */
+  retry(): Promise<void>;
+  close(): void;
+}
+
+/** What {@link createUnsettled} needs. */
+export interface UnsettledDeps {
+  readonly nowMs: () => number;
+  /** How long a verb's key is known to the store: after that a repeat would mean nothing. */
+  readonly keepMs: number;
+  /** Called for each verb that was given up: money that could not be given back. */
+  readonly onGivenUp: (error: unknown) => void;
+}
+
+/** Most verbs that wait; each is some hundred bytes. */
+const MAX_WAITING = 100_000;
+const RETRY_EVERY_MS = 1_000;
+/** Verbs tried at once when the store is back. */
+const RETRY_BATCH = 64;
+
+/**
+ * Repeats refunds and voids after a store outage. Every verb here is idempotent by its key, so repeating one whose answer
+ * was lost changes nothing twice.
+ */
+export function createUnsettled(deps: UnsettledDeps): Unsettled {
+  let waiting: { readonly verb: () => Promise<unknown>; readonly untilMs: number }[] = [];
+  let retrying = false;
+
+  const retry = async (): Promise<void> => {
+    if (retrying) return;
+    retrying = true;
+    try {
+      while (waiting.length > 0) {
+        const batch = waiting.slice(0, RETRY_BATCH);
+        const results = await Promise.allSettled(batch.map(({ verb }) => verb()));
+        const failed = batch.filter((_, at) => results[at]?.status === 'rejected');
+        const late = failed.filter(({ untilMs }) => untilMs <= deps.nowMs());
+        for (const _ of late)
+          deps.onGivenUp(new StoreError('unavailable', 'the store stayed away for too long'));
+        const again = failed.filter(({ untilMs }) => untilMs > deps.nowMs());
+        waiting = [...waiting.slice(batch.length), ...again];
+        if (again.length > 0) return;
+      }
+    } finally {
+      retrying = false;
+    }
+  };
+  const timer = setInterval(() => void retry(), RETRY_EVERY_MS);
+  timer.unref();
+
+  return {
+    async settle(verb) {
+      try {
+        await verb();
+      } catch (error) {
+        const unknown = error instanceof StoreError && error.code === 'unavailable';
+        if (!unknown || waiting.length >= MAX_WAITING) deps.onGivenUp(error);
+        else waiting.push({ verb, untilMs: deps.nowMs() + deps.keepMs });
+      }
+    },
+    size: () => waiting.length,
+    retry,
+    close: () => clearInterval(timer),
+  };
+}

@@ -1,0 +1,203 @@
+import type { Config, Listener } from '../config/config.ts';
+import type { LightningNode } from '../node/node.ts';
+import { type AdminListener, listenAdmin } from './admin/listen.ts';
+import { assembleFlow } from './assemble-flow.ts';
+import { type Catalog, compileCatalog } from './catalog.ts';
+import { createEndpoints } from './endpoints/app.ts';
+import { createRequestHandlers, type RequestHandlers } from './handle-request.ts';
+import { keyFingerprint } from './l402/root-key.ts';
+import { openLedger } from './ledger/ledger.ts';
+import type { Store } from './ledger/store.ts';
+import { createHealth, type Health } from './observe/health.ts';
+import type { Log } from './observe/log.ts';
+import type { Metrics } from './observe/metrics.ts';
+import { formatPrice } from './pricing/format-price.ts';
+import { clientAddress, throttleKey } from './proxy/client-address.ts';
+import { upstreamOrigin } from './proxy/upstream-path.ts';
+import { isPublicHost } from './public-host.ts';
+import { createRecorder } from './record-request.ts';
+import { type BoundAddress, createHttpServer, type HttpServer } from './server.ts';
+import { VERSION } from './version.ts';
+
+/** The parts that a gateway is put together from. The caller opened node and store, and closes them after {@link Gateway.stop}. */
+export interface GatewayParts {
+  readonly config: Config;
+  readonly node: LightningNode;
+  readonly store: Store;
+  /** Where the store is, for messages. */
+  readonly storeName: string;
+  /** 32 bytes each, newest first. */
+  readonly masterKeys: readonly Buffer[];
+  /** Where `ledger.json` is kept; absent for a store that does not outlive the process. */
+  readonly ledgerDir?: string;
+  readonly adminToken: string;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Unix milliseconds; absent: the system's clock. */
+  readonly nowMs?: () => number;
+}
+
+/** A running gateway. */
+export interface Gateway {
+  /** In the order of `config.listen`. */
+  readonly addresses: readonly BoundAddress[];
+  readonly adminAddress: BoundAddress;
+  /** Takes a new configuration for requests from now on; those under way keep theirs. Listeners, node and store stay. */
+  reload(config: Config): void;
+  /** Stops taking requests, lets the ones under way finish within the drain time, and stops. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Puts a gateway together and starts it.
+ * @throws Error when play money would be taken in public, or a listener can't be opened
+ * @throws StoreMismatchError when store, keys and data folder do not belong together
+ */
+export async function startGateway(parts: GatewayParts): Promise<Gateway> {
+  const { config, node, store, log, metrics, nowMs = Date.now } = parts;
+  refusePublicPlayMoney(config, node);
+  const catalog = currentCatalog(config, log);
+  const ledger = await openLedger({
+    store,
+    storeName: parts.storeName,
+    keyFingerprints: parts.masterKeys.map(keyFingerprint),
+    ...(parts.ledgerDir === undefined ? {} : { dataDir: parts.ledgerDir }),
+    nowMs,
+    onError: (task, error) =>
+      log.error(`the ledger's ${task} failed and will be tried again`, { err: error }),
+  });
+  const flow = assembleFlow({ ...parts, nowMs, ledger, catalog: catalog.get });
+  const endpoints = createEndpoints({
+    verifyMacaroon: (text) => flow.deps.verifier.readMacaroon(text),
+    lookupInvoice: (paymentHash) => node.lookupInvoice(paymentHash),
+    clientAddress: (request) =>
+      throttleKey(
+        clientAddress(request.socket.remoteAddress, request.get('x-forwarded-for'), catalog.get().trusted),
+      ),
+    corsOrigins: config.corsOrigins,
+    log,
+  });
+  const handlers = createRequestHandlers({
+    catalog: catalog.get,
+    flow: flow.deps,
+    endpoints: endpoints.app,
+    recorder: createRecorder({ metrics, log, nowMs }),
+    nowMs,
+  });
+  const health = watchHealth(parts, nowMs);
+  await health.start();
+
+  const open: Open = { servers: [], addresses: [], admin: undefined };
+  const stop = async (): Promise<void> => {
+    health.drain();
+    endpoints.close();
+    await Promise.all(open.servers.map((server) => server.drain(catalog.get().config.drainTimeoutMs)));
+    await open.admin?.close();
+    health.stop();
+    await flow.close();
+    await ledger.close();
+  };
+  try {
+    await openListeners(open, parts, handlers);
+    open.admin = await listenAdmin(config.admin, {
+      config: () => catalog.get().config,
+      // The ledger, not the bare store: what it revokes it knows at once.
+      store: ledger,
+      node,
+      health,
+      metrics,
+      log,
+      nowMs,
+      formatPrice,
+      token: parts.adminToken,
+      version: VERSION,
+    });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    addresses: open.addresses,
+    adminAddress: open.admin.address,
+    reload: (next) => {
+      catalog.swap(next);
+      flow.reload(new Set(next.services.map(upstreamOrigin)));
+    },
+    stop,
+  };
+}
+
+/** What has been opened so far. */
+interface Open {
+  readonly servers: HttpServer[];
+  readonly addresses: BoundAddress[];
+  admin: AdminListener | undefined;
+}
+
+/** The configuration in force: swapped as one, read once a request. */
+function currentCatalog(config: Config, log: Log): { get: () => Catalog; swap: (config: Config) => void } {
+  const compile = (next: Config): Catalog =>
+    compileCatalog(next, (address) =>
+      log.warn(
+        'an X-Forwarded-For header came from an undeclared proxy and is ignored: name the proxy in trustedProxies, or all its clients share one throttle',
+        { address },
+      ),
+    );
+  let current = compile(config);
+  return {
+    get: () => current,
+    swap: (next) => {
+      current = compile(next);
+    },
+  };
+}
+
+function watchHealth({ store, node, metrics, log }: GatewayParts, nowMs: () => number): Health {
+  return createHealth({
+    store,
+    node,
+    nowMs,
+    onChecked: (part, { state, reason }, changed) => {
+      metrics.ready(part, state === 'up');
+      if (!changed) return;
+      if (state === 'up') log.info(`the ${part} answers`);
+      else log.warn(`the ${part} does not answer`, reason === undefined ? {} : { reason });
+    },
+  });
+}
+
+async function openListeners(
+  open: Open,
+  { config, metrics, log }: GatewayParts,
+  handlers: RequestHandlers,
+): Promise<void> {
+  for (const listener of config.listen) {
+    const server = await createHttpServer(listener, config.limits, {
+      ...handlers,
+      onRefused: ({ reason, remoteAddress }) => {
+        metrics.request(undefined, 'refused');
+        log.debug('a connection was refused', { reason, remoteAddress });
+      },
+      onCertificate: (error) => sayCertificate(log, listener, error),
+    });
+    open.servers.push(server);
+    open.addresses.push(await server.listen());
+  }
+}
+
+/** Money from a simulated network buys real answers here: never where strangers can reach it, unless the operator says so. */
+function refusePublicPlayMoney(config: Config, node: LightningNode): void {
+  if (!node.capabilities.playMoney || config.allowPlayMoney) return;
+  const reachable = config.listen.find(({ host }) => isPublicHost(host));
+  if (reachable === undefined) return;
+  throw new Error(
+    `The Lightning node is simulated, so anybody could pay with play money at ${reachable.host}:${reachable.port}. ` +
+      'Listen on 127.0.0.1, attach a real node, or set allowPlayMoney: true.',
+  );
+}
+
+function sayCertificate(log: Log, listener: Listener, error: Error | undefined): void {
+  const where = `${listener.host}:${listener.port}`;
+  if (error === undefined) log.info('the certificate was reloaded', { listener: where });
+  else log.error('the new certificate can not be used; the old one stays', { listener: where, err: error });
+}

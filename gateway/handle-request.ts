@@ -1,0 +1,150 @@
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Express } from 'express';
+import type { Catalog } from './catalog.ts';
+import { ENDPOINTS_PREFIX } from './endpoints/app.ts';
+import { GatewayError } from './errors.ts';
+import { sendError } from './flow/answer-failure.ts';
+import type { Exchange, ExchangeClient, UpgradeSocket } from './flow/exchange.ts';
+import { type FlowDeps, type FlowOutcome, serve } from './flow/index.ts';
+import { StoreError } from './ledger/store.ts';
+import { clientAddress, throttleKey } from './proxy/client-address.ts';
+import { canonicalTarget, type Target } from './proxy/target.ts';
+import type { Recorder } from './record-request.ts';
+
+/** What handling a request needs, beside the flow itself. */
+export interface HandlerDeps {
+  readonly catalog: () => Catalog;
+  readonly flow: FlowDeps;
+  readonly endpoints: Express;
+  readonly recorder: Recorder;
+  readonly nowMs: () => number;
+}
+
+/** What the listeners call. */
+export interface RequestHandlers {
+  onRequest(req: IncomingMessage, res: ServerResponse, sendContinue: (() => void) | undefined): void;
+  onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
+/** One request as it came in, before a service is known. */
+interface Arrival {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly upgrade: UpgradeSocket | undefined;
+  readonly sendContinue: (() => void) | undefined;
+}
+
+/** Seconds that a client is told to wait when the store does not answer. */
+const STORE_RETRY_SEC = 2;
+
+/** Makes the handlers: canonical path, helper endpoints, service, flow; and one place where every failure becomes an answer. */
+export function createRequestHandlers(deps: HandlerDeps): RequestHandlers {
+  return {
+    onRequest: (req, res, sendContinue) => void handle(deps, { req, res, sendContinue, upgrade: undefined }),
+    onUpgrade: (req, socket, head) => {
+      const res = responseOn(req, socket);
+      void handle(deps, { req, res, sendContinue: undefined, upgrade: { socket, head } });
+    },
+  };
+}
+
+async function handle(deps: HandlerDeps, arrival: Arrival): Promise<void> {
+  const receivedAtMs = deps.nowMs();
+  const { req, res } = arrival;
+  let exchange: Exchange | undefined;
+  try {
+    const target = canonicalTarget(req.method ?? 'GET', req.url ?? '/', req.headers.host);
+    if (isEndpoint(target.path)) return endpoint(deps, arrival, target);
+    if (target.form === 'asterisk')
+      return void res.writeHead(204, ['Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS']).end();
+    exchange = matchExchange(deps.catalog(), arrival, target, receivedAtMs);
+    const outcome: FlowOutcome = await serve(deps.flow, exchange);
+    deps.recorder.finished(exchange, outcome);
+  } catch (error) {
+    const known = asGatewayError(error);
+    deps.recorder.failed(exchange, { method: req.method ?? '', path: req.url ?? '', receivedAtMs }, known);
+    sendError(arrival, known);
+  }
+}
+
+function isEndpoint(path: string): boolean {
+  return (
+    path.startsWith(ENDPOINTS_PREFIX) &&
+    (path.length === ENDPOINTS_PREFIX.length || path[ENDPOINTS_PREFIX.length] === '/')
+  );
+}
+
+/** Express gets the canonical path, so that no spelling of a helper endpoint reaches an upstream, nor the other way round. */
+function endpoint(deps: HandlerDeps, arrival: Arrival, target: Target): void {
+  if (arrival.upgrade !== undefined)
+    throw new GatewayError('not-found', 'There is no WebSocket at this path.');
+  arrival.req.url = `${target.path}${target.query}`;
+  arrival.sendContinue?.();
+  deps.endpoints(arrival.req, arrival.res);
+}
+
+/** @throws GatewayError `no-service` */
+function matchExchange(catalog: Catalog, arrival: Arrival, target: Target, receivedAtMs: number): Exchange {
+  const { config, router } = catalog;
+  const service = router.match(arrival.req.method ?? 'GET', target.host, target.path);
+  if (service === undefined) {
+    throw new GatewayError(
+      'no-service',
+      'Nothing is served at this path. The operator sees why with: sluice routes METHOD URL',
+    );
+  }
+  return { ...arrival, receivedAtMs, config, service, target, client: describeClient(catalog, arrival.req) };
+}
+
+function describeClient(catalog: Catalog, req: IncomingMessage): ExchangeClient {
+  const { socket } = req;
+  const address = clientAddress(
+    socket.remoteAddress,
+    joined(req.headers['x-forwarded-for']),
+    catalog.trusted,
+  );
+  return {
+    address,
+    throttleKey: throttleKey(address),
+    trustedPeer: catalog.trusted.has(socket.remoteAddress ?? ''),
+    scheme: 'encrypted' in socket ? 'https' : 'http',
+  };
+}
+
+function joined(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header.join(', ') : header;
+}
+
+function asGatewayError(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error;
+  if (error instanceof StoreError && error.code === 'unavailable') {
+    return new GatewayError(
+      'store-unavailable',
+      'Balances can not be read at the moment. Nothing was charged; try again shortly.',
+      {
+        cause: error,
+        retryAfterSec: STORE_RETRY_SEC,
+      },
+    );
+  }
+  return new GatewayError('internal', 'The gateway failed; the operator finds the reason in its log.', {
+    cause: error,
+  });
+}
+
+/**
+ * A response that writes to the raw socket of an upgrade, so that a WebSocket which is not let through gets the same answers
+ * as any other request. The tunnel takes the socket away from it.
+ */
+function responseOn(req: IncomingMessage, socket: Duplex): ServerResponse {
+  const res = new ServerResponse(req);
+  res.shouldKeepAlive = false;
+  res.assignSocket(req.socket);
+  socket.on('error', () => socket.destroy());
+  res.once('finish', () => {
+    res.detachSocket(req.socket);
+    socket.end();
+  });
+  return res;
+}

@@ -1,0 +1,120 @@
+import type { Config } from '../config/config.ts';
+import type { Flags } from '../config/flags.ts';
+import { findConfigSource, type LoadedConfig, loadConfig } from '../config/load.ts';
+import { watchConfig } from '../config/reload.ts';
+import { hasNativeSecp256k1 } from '../node/bolt11.ts';
+import { type OpenedNode, openNode } from '../node/index.ts';
+import { loadAdminToken } from './admin/token.ts';
+import { type Banner, writeBanner } from './banner.ts';
+import { type DemoUpstream, startDemoUpstream } from './demo/upstream.ts';
+import { type Gateway, startGateway } from './gateway.ts';
+import { loadMasterKeys } from './ledger/master-key.ts';
+import { observeNode, observeStore } from './observe/instrument.ts';
+import { createLog, type Log } from './observe/log.ts';
+import { createMetrics, type Metrics } from './observe/metrics.ts';
+import { type OpenedStore, openStore } from './open-store.ts';
+import { VERSION } from './version.ts';
+
+/** What running a gateway needs of its process. */
+export interface RunOptions {
+  readonly flags: Flags;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** Where the banner goes. */
+  readonly stdout: { write(text: string): unknown };
+}
+
+/** A running gateway with everything it opened. */
+export interface RunningGateway {
+  readonly gateway: Gateway;
+  readonly log: Log;
+  /** Drains, and closes everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Loads the configuration, opens node and store, and starts the gateway; without any configuration, the demo.
+ * @throws ConfigError, NodeError, StoreError, StoreMismatchError, or Error when something can't be opened
+ */
+export async function runGateway(options: RunOptions): Promise<RunningGateway> {
+  const isDemo = findConfigSource(options).kind === 'demo';
+  const closers: (() => Promise<void>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    const demo = isDemo ? await startDemoUpstream() : undefined;
+    if (demo !== undefined) closers.push(() => demo.close());
+    const loaded = load(options, demo);
+    return await open(options, loaded, demo, closers, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function load(options: RunOptions, demo: DemoUpstream | undefined): LoadedConfig {
+  return loadConfig({ ...options, ...(demo === undefined ? {} : { demoUpstream: demo.url }) });
+}
+
+async function open(
+  options: RunOptions,
+  loaded: LoadedConfig,
+  demo: DemoUpstream | undefined,
+  closers: (() => Promise<void>)[],
+  stop: () => Promise<void>,
+): Promise<RunningGateway> {
+  const { config } = loaded;
+  const log = createLog(config.log);
+  closers.push(async () => log.flush());
+  const metrics = createMetrics({ version: VERSION });
+  for (const warning of loaded.warnings) log.warn(warning);
+  if (!hasNativeSecp256k1()) {
+    log.warn('native secp256k1 is missing on this machine: checking an invoice takes ten times as long');
+  }
+  const node = await openNode(config.node, { dataDir: config.dataDir, nowMs: Date.now });
+  closers.push(() => node.close());
+  const store = await openStore(config.store, Date.now);
+  closers.push(() => store.store.close());
+  const gateway = await start(config, node, store, log, metrics);
+  closers.push(() => gateway.stop());
+  const watcher = watchConfig(
+    () => load(options, demo),
+    (next) => {
+      gateway.reload(next.config);
+      metrics.configReload('ok');
+      for (const warning of next.warnings) log.warn(warning);
+      log.info('the configuration was reloaded');
+    },
+    (error) => {
+      metrics.configReload('failed');
+      log.error('the new configuration can not be used; the old one stays', { err: error });
+    },
+    { current: loaded },
+  );
+  closers.push(async () => watcher.close());
+  const banner: Banner = { options, loaded, gateway, surfaceUrl: node.surfaceUrl };
+  options.stdout.write(writeBanner(banner));
+  return { gateway, log, stop };
+}
+
+async function start(
+  config: Config,
+  { node }: OpenedNode,
+  { store, name, durable }: OpenedStore,
+  log: Log,
+  metrics: Metrics,
+): Promise<Gateway> {
+  const { token } = await loadAdminToken(config.dataDir);
+  return startGateway({
+    config,
+    node: observeNode(node, metrics),
+    store: observeStore(store, metrics),
+    storeName: name,
+    masterKeys: await loadMasterKeys({ configured: config.masterKeys, dataDir: config.dataDir }),
+    ...(durable ? { ledgerDir: config.dataDir } : {}),
+    adminToken: token,
+    log,
+    metrics,
+  });
+}

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import { createUnsettled, type Unsettled } from '../../gateway/flow/unsettled.ts';
+import { StoreError } from '../../gateway/ledger/store.ts';
+
+const opened: Unsettled[] = [];
+afterEach(() => {
+  for (const unsettled of opened.splice(0)) unsettled.close();
+});
+
+function open() {
+  const clock = { ms: 0 };
+  const givenUp: unknown[] = [];
+  const unsettled = createUnsettled({
+    nowMs: () => clock.ms,
+    keepMs: 600_000,
+    onGivenUp: (error) => givenUp.push(error),
+  });
+  opened.push(unsettled);
+  return { clock, givenUp, unsettled };
+}
+
+test('a refund that the store could not take is repeated until it holds', async () => {
+  const { unsettled, givenUp } = open();
+  const store = { away: true, refunds: 0 };
+  const refund = async () => {
+    if (store.away) throw new StoreError('unavailable', 'away');
+    store.refunds += 1;
+  };
+  await unsettled.settle(refund);
+  await unsettled.retry();
+  assert.equal(unsettled.size(), 1);
+  store.away = false;
+  await unsettled.retry();
+  await unsettled.retry();
+  assert.deepEqual([store.refunds, unsettled.size(), givenUp.length], [1, 0, 0]);
+});
+
+test('what can never hold is given up at once and said', async () => {
+  const { unsettled, givenUp } = open();
+  await unsettled.settle(() => Promise.reject(new StoreError('invalid', 'a bug')));
+  assert.deepEqual([unsettled.size(), givenUp.length], [0, 1]);
+});
+
+test('a verb whose key the store has forgotten is given up and said', async () => {
+  const { unsettled, givenUp, clock } = open();
+  await unsettled.settle(() => Promise.reject(new StoreError('unavailable', 'away')));
+  clock.ms = 600_001;
+  await unsettled.retry();
+  assert.deepEqual([unsettled.size(), givenUp.length], [0, 1]);
+});

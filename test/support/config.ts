@@ -1,0 +1,77 @@
+import type { Config, ServiceConfig } from '../../config/config.ts';
+import { parsePrice } from '../../gateway/pricing/parse-price.ts';
+import { msat } from '../../node/msat.ts';
+
+/** A service for a test: a price as a person writes it, and what differs from the defaults. */
+export type TestService = Partial<Omit<ServiceConfig, 'price'>> & {
+  readonly price: string;
+  readonly path: string;
+  readonly upstream: string;
+};
+
+/** A service with every default. */
+export function testService({ price, ...service }: TestService): ServiceConfig {
+  return {
+    name: 'test',
+    price: parsePrice(price),
+    requestHeaders: {},
+    upstreamHost: 'upstream',
+    chargeOn: [
+      [200, 399],
+      [400, 428],
+      [430, 499],
+    ],
+    validForSec: 30 * 86_400,
+    capabilities: 'all',
+    credentialInQuery: false,
+    cacheControl: 'private, no-store',
+    connectTimeoutMs: 2_000,
+    headersTimeoutMs: 10_000,
+    idleTimeoutMs: 10_000,
+    maxBodyBytes: 100_000_000,
+    ...service,
+  };
+}
+
+/** A configuration on free loopback ports, with the simulated node, for tests that start a gateway in their own process. */
+export function testConfig(services: readonly ServiceConfig[], change: Partial<Config> = {}): Config {
+  return {
+    listen: [{ host: '127.0.0.1', port: 0 }],
+    admin: { host: '127.0.0.1', port: 0 },
+    dataDir: '/nonexistent',
+    title: 'Test',
+    node: { type: 'simulated', port: 0, portChosen: true, latencyMs: 0, failureRate: 0 },
+    store: { type: 'memory' },
+    masterKeys: [],
+    trustedProxies: [],
+    allowPlayMoney: false,
+    drainTimeoutMs: 1_000,
+    log: { level: 'silent', format: 'json' },
+    limits: {
+      maxHeaderBytes: 32_768,
+      maxHeaderCount: 100,
+      maxUrlBytes: 16_384,
+      maxConnections: 1_000,
+      headersTimeoutMs: 5_000,
+      keepAliveTimeoutMs: 5_000,
+      clientIdleTimeoutMs: 5_000,
+      credentialCacheBytes: 1_000_000,
+    },
+    challenge: {
+      invoiceExpirySec: 600,
+      minInvoiceMsat: msat(1_000),
+      memo: 'Test ',
+      burst: 1_000,
+      perMinute: 1_000,
+      maxOutstanding: 10_000,
+      reservedShare: 0.2,
+      maxOutstandingPerClient: 1_000,
+      nodeConcurrency: 16,
+      nodeTimeoutMs: 5_000,
+      legacyLsat: false,
+    },
+    corsOrigins: ['*'],
+    services,
+    ...change,
+  };
+}
