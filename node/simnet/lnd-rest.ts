@@ -74,10 +74,11 @@ async function answer(
   try {
     if (url === null || route === undefined) throw new SimnetRefusal(STATUS.notFound, 'Not Found');
     if (route === 'other-method') throw new SimnetRefusal(UNIMPLEMENTED, 'Method Not Allowed');
+    const wallet = authorize(simnet, request);
     const body = await readBody(request);
     const call: RestRequest = {
       simnet,
-      wallet: authorize(simnet, request),
+      wallet,
       parameter: decodeURIComponent(route.path.exec(url.pathname)?.[1] ?? ''),
       query: url.searchParams,
       body,
@@ -86,6 +87,8 @@ async function answer(
     if ('unary' in route) sendOnce(response, 200, route.unary(call));
     else await runStream(route, call, response);
   } catch (error) {
+    // What is left of a body that was refused is not waited for.
+    if (!request.complete && !response.headersSent) response.setHeader('Connection', 'close');
     refuse(response, error, streaming ? 'stream' : 'unary');
   }
 }
@@ -111,7 +114,7 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge;
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of request) {
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     const bytes = Buffer.from(chunk);
     size += bytes.length;
     if (size > MAX_BODY_BYTES) throw tooLarge;
