@@ -216,14 +216,12 @@ function checkNode({ node }: Config): readonly Finding[] {
       },
     ];
   }
-  if (!node.portChosen) return [];
-  return [
-    {
-      path: ['node', 'port'],
-      problem: 'is for a network in this process, but `url` names one elsewhere',
-      remedy: 'remove one of them',
-    },
-  ];
+  const remedy = 'remove it here and set it where that network runs, or remove the `url`';
+  const problem = 'is for a network in this process, but `url` names one elsewhere';
+  const set = { port: node.portChosen, latency: node.latencyMs > 0, failureRate: node.failureRate > 0 };
+  return Object.entries(set).flatMap(([key, chosen]) =>
+    chosen ? [{ path: ['node', key], problem, remedy }] : [],
+  );
 }
 
 function checkSecrets({ masterKeys, identitySecret }: Config): readonly Finding[] {

@@ -39,7 +39,7 @@ const WRITTEN_AS: Partial<Record<(typeof FIXED)[number], string>> = { dataDir: '
  * Kubernetes swaps the link behind a mounted folder. A configuration is swapped in whole or not at all.
  * @param load - reads and checks everything, and throws when something is wrong
  * @param onChange - gets what to use from now on; what can't change live is kept as it was and named in its warnings
- * @param onError - gets why the old configuration stays
+ * @param onError - gets why the old configuration stays, or why changes are not noticed
  */
 export function watchConfig(
   load: () => LoadedConfig,
