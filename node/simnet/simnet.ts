@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { publicKeyOf } from '../bolt11.ts';
 import { msat, sats, ZERO_MSAT } from '../msat.ts';
+import { NodeError } from '../node.ts';
 import { announce, type Core, type Peer } from './core.ts';
 import { openSimnetFile } from './file.ts';
 import { addInvoice, cancelInvoice, findInvoice, listInvoices, signed } from './invoices.ts';
@@ -25,6 +26,9 @@ const DEFAULT_SETTINGS: SimnetSettings = {
 /** A merchant starts with nothing but inbound liquidity (10 BTC); anybody else with a million sat to spend. */
 const MERCHANT_FUNDS: WalletFunds = { balanceMsat: ZERO_MSAT, inboundMsat: sats(1_000_000_000) };
 const PAYER_FUNDS: WalletFunds = { balanceMsat: sats(1_000_000), inboundMsat: sats(1_000_000_000) };
+
+/** Names come from command lines and show in aliases. */
+const WALLET_NAME = /^[a-z0-9_-]{1,64}$/;
 
 const MAX_OPEN_INVOICES = 250_000;
 
@@ -51,6 +55,12 @@ export function createSimnet(options: SimnetOptions): Simnet {
   for (const record of core.records.wallets()) enter(record);
 
   const open = (name: string, funds: WalletFunds): SimnetWallet => {
+    if (!WALLET_NAME.test(name)) {
+      throw new NodeError(
+        'rejected',
+        'A wallet of the simulated network is named with a-z, 0-9, - and _, at most 64.',
+      );
+    }
     const record = {
       name,
       privateKey: newPrivateKey(random),
