@@ -123,7 +123,7 @@ async function challenge(deps: FlowDeps, exchange: Exchange, unpaid: Unpaid): Pr
   const invoice = await deps.invoicer.createInvoice({
     asker: { clientKey: client.throttleKey, hasPaid: grant !== undefined },
     amountMsat: quote.invoiceMsat,
-    memo: `${config.challenge.memo}${service.name}`,
+    memo: `${config.challenge.memo}: ${service.name}`,
   });
   deps.onInvoice(service);
   const macaroon = mintToken(deps.keys, service, quote, invoice, renewableAccount(reason, grant));
