@@ -5,9 +5,10 @@ import type { Clock } from './clock.ts';
 import { PaymentError } from './errors.ts';
 import type { PaymentEvent, Quote } from './events.ts';
 import { type PaymentTask, payToEnd, waitForEnd } from './pay-to-end.ts';
+import { contextOf, isPreimageOf, toRecord } from './purchase-record.ts';
 import { checkPayable, type Offer } from './read-offer.ts';
-import { scopeOf, type TokenRecord, type TokenStore } from './token-store.ts';
-import type { PaymentContext, Wallet } from './wallet.ts';
+import type { TokenRecord, TokenStore } from './token-store.ts';
+import type { Wallet } from './wallet.ts';
 
 /** A record whose invoice is paid. */
 export interface PaidToken extends TokenRecord {
@@ -47,11 +48,35 @@ export interface Buyer {
   buy(offer: Offer, alreadyMsat: Msat): Promise<Purchase>;
   /**
    * Finishes a purchase that an earlier request began. `undefined` when it came to nothing and cost nothing.
-   * @throws {@link PaymentError} `payment-unknown`
+   * @throws {@link PaymentError}
    */
-  resume(record: TokenRecord): Promise<Purchase | undefined>;
+  resume(record: TokenRecord, alreadyMsat: Msat): Promise<Purchase | undefined>;
   /** A purchase of this buyer is under way for that payment hash. */
   isBuying(paymentHash: string): boolean;
+}
+
+interface Till extends BuyerOptions {
+  readonly buying: Set<string>;
+  /** Money of payments whose end is not known stays set aside. */
+  readonly held: Map<string, Reservation>;
+}
+
+/** Makes a {@link Buyer}. */
+export function createBuyer(options: BuyerOptions): Buyer {
+  const till: Till = { ...options, buying: new Set(), held: new Map() };
+  const whileBuying = async <T>(paymentHash: string, work: () => Promise<T>): Promise<T> => {
+    till.buying.add(paymentHash);
+    try {
+      return await work();
+    } finally {
+      till.buying.delete(paymentHash);
+    }
+  };
+  return {
+    buy: (offer, alreadyMsat) => whileBuying(offer.quote.paymentHash, () => buy(till, offer, alreadyMsat)),
+    resume: (record, alreadyMsat) => whileBuying(record.paymentHash, () => resume(till, record, alreadyMsat)),
+    isBuying: (paymentHash) => till.buying.has(paymentHash),
+  };
 }
 
 /** Up to 3 % of the price, and 5 sat for a small one: routes cost a base fee, whatever the amount. */
@@ -59,160 +84,129 @@ export function defaultMaxFeeMsat(amountMsat: Msat): Msat {
   return maxMsat(sats(5), msat(Math.ceil(amountMsat * 0.03)));
 }
 
-/** Makes a {@link Buyer}. */
-export function createBuyer(options: BuyerOptions): Buyer {
-  const { wallet, budget, store, clock, emit } = options;
-  const buying = new Set<string>();
-  /** Money of payments whose end is not known stays set aside. */
-  const held = new Map<string, Reservation>();
-  let network: Promise<Network> | undefined;
+async function buy(till: Till, offer: Offer, alreadyMsat: Msat): Promise<Purchase> {
+  checkPayable(offer, await findNetwork(till), till.clock.nowMs());
+  const record = toRecord(offer, till.clock.nowMs());
+  const reservation = reserve(till, record, alreadyMsat);
+  try {
+    till.emit({ type: 'quote', ...offer.quote });
+    if (till.approve !== undefined && !(await till.approve(offer.quote))) throw declined(offer.quote);
+    await writeDown(till.store, record);
+  } catch (error) {
+    reservation.release();
+    throw error;
+  }
+  return pay(till, record, reservation);
+}
 
-  const findNetwork = async (): Promise<Network | undefined> => {
-    if (options.network !== undefined || wallet.network === undefined) return options.network;
-    network ??= wallet.network();
-    try {
-      return await network;
-    } catch (cause) {
-      network = undefined;
-      throw new PaymentError(
-        'wallet-failed',
-        `The wallet can't be asked: ${messageOf(cause)} Nothing was paid.`,
-        {
-          cause,
-        },
-      );
-    }
-  };
+async function resume(till: Till, record: TokenRecord, alreadyMsat: Msat): Promise<Purchase | undefined> {
+  const { paymentHash } = record;
+  let state: PaymentState | undefined;
+  try {
+    state = await till.wallet.lookupPayment(paymentHash, contextOf(record));
+  } catch (cause) {
+    throw paymentUnknown(record, cause);
+  }
+  if (state === undefined && till.clock.nowMs() / 1000 <= record.invoiceExpiresAtSec) {
+    // The process ended between writing it down and paying, or the wallet has not got it yet. It is paid, not another
+    // one in its place: a node pays a payment hash once, however often it is asked.
+    return pay(till, record, till.held.get(paymentHash) ?? reserve(till, record, alreadyMsat));
+  }
+  const end = state?.kind === 'in-flight' ? await waitForEnd(taskFor(till, record)) : state;
+  if (end === undefined || end.kind === 'failed') {
+    await abandon(till, record, till.held.get(paymentHash));
+    return undefined;
+  }
+  return conclude(till, record, end, till.held.get(paymentHash), true);
+}
 
-  const taskFor = (record: TokenRecord): PaymentTask => ({
+function reserve(till: Till, { amountMsat }: TokenRecord, alreadyMsat: Msat): Reservation {
+  return till.budget.reserve({ amountMsat, wantedFeeMsat: till.maxFeeMsat(amountMsat), alreadyMsat });
+}
+
+async function pay(till: Till, record: TokenRecord, reservation: Reservation): Promise<Purchase> {
+  const { paymentHash, amountMsat } = record;
+  const { maxFeeMsat } = reservation;
+  till.emit({ type: 'paying', paymentHash, amountMsat, maxFeeMsat });
+  let end: PaymentState;
+  try {
+    end = await payToEnd(taskFor(till, record), maxFeeMsat);
+  } catch (error) {
+    await abandon(till, record, reservation);
+    throw error;
+  }
+  return conclude(till, record, end, reservation, false);
+}
+
+/** Turns the end of a payment into a token or an error, and settles the money that was set aside. */
+async function conclude(
+  till: Till,
+  record: TokenRecord,
+  end: PaymentState,
+  reservation: Reservation | undefined,
+  recovered: boolean,
+): Promise<Purchase> {
+  const { paymentHash, amountMsat } = record;
+  if (end.kind === 'in-flight') {
+    if (reservation !== undefined) till.held.set(paymentHash, reservation);
+    throw paymentUnknown(record);
+  }
+  if (end.kind === 'failed') {
+    await abandon(till, record, reservation);
+    const message = `The payment failed: ${end.reason}. Nothing was paid.`;
+    throw new PaymentError('payment-failed', message, { paymentHash, amountMsat });
+  }
+  till.held.delete(paymentHash);
+  const { preimage, feeMsat } = end;
+  // A wallet that does not know what was paid says 0.
+  const paidMsat = maxMsat(end.amountMsat, amountMsat);
+  reservation?.commit(addMsat(paidMsat, feeMsat));
+  if (!(await isPreimageOf(preimage, paymentHash))) throw wrongPreimage(record);
+  const token: PaidToken = { ...record, state: { kind: 'ready', preimage: preimage.toLowerCase() } };
+  // On failure the pending record stays, and a look at the wallet brings the preimage back.
+  await till.store.put(token).catch((error: unknown) => tellStoreFailed(till, error));
+  till.emit({ type: 'paid', paymentHash, amountMsat: paidMsat, feeMsat, recovered });
+  return { token, amountMsat: paidMsat, feeMsat, recovered };
+}
+
+/** Nothing was paid: the money goes back and the record goes away. */
+async function abandon(till: Till, record: TokenRecord, reservation: Reservation | undefined): Promise<void> {
+  reservation?.release();
+  till.held.delete(record.paymentHash);
+  await till.store
+    .update(record.paymentHash, (other) => (other.state.kind === 'pending' ? undefined : other))
+    .catch((error: unknown) => tellStoreFailed(till, error));
+}
+
+function tellStoreFailed(till: Till, error: unknown): void {
+  till.emit({ type: 'store-failed', message: messageOf(error) });
+}
+
+function taskFor(till: Till, record: TokenRecord): PaymentTask {
+  const { wallet, clock, payTimeoutMs, settleTimeoutMs } = till;
+  const { invoice, paymentHash } = record;
+  const onWaiting = (): void => till.emit({ type: 'waiting', paymentHash });
+  return {
     wallet,
     clock,
-    invoice: record.invoice,
-    paymentHash: record.paymentHash,
+    invoice,
+    paymentHash,
     context: contextOf(record),
-    payTimeoutMs: options.payTimeoutMs,
-    settleTimeoutMs: options.settleTimeoutMs,
-    onWaiting: () => emit({ type: 'waiting', paymentHash: record.paymentHash }),
-  });
-
-  const forget = (record: TokenRecord): Promise<void> =>
-    store
-      .update(record.paymentHash, (other) => (other.state.kind === 'pending' ? undefined : other))
-      .catch((error: unknown) => emit({ type: 'store-failed', message: messageOf(error) }));
-
-  /** Turns the end of a payment into a token or an error, and settles the money that was set aside. */
-  const conclude = async (
-    record: TokenRecord,
-    end: PaymentState,
-    reservation: Reservation | undefined,
-    recovered: boolean,
-  ): Promise<Purchase> => {
-    const { paymentHash, amountMsat } = record;
-    if (end.kind === 'in-flight') {
-      if (reservation !== undefined) held.set(paymentHash, reservation);
-      throw paymentUnknown(record);
-    }
-    held.delete(paymentHash);
-    if (end.kind === 'failed') {
-      reservation?.release();
-      await forget(record);
-      throw new PaymentError('payment-failed', `The payment failed: ${end.reason}. Nothing was paid.`, {
-        paymentHash,
-        amountMsat,
-      });
-    }
-    // A wallet that does not know what was paid says 0.
-    const paidMsat = maxMsat(end.amountMsat, amountMsat);
-    reservation?.commit(addMsat(paidMsat, end.feeMsat));
-    await checkPreimage(end.preimage, record);
-    const token: PaidToken = { ...record, state: { kind: 'ready', preimage: end.preimage.toLowerCase() } };
-    // On failure the pending record stays, and a look at the wallet brings the preimage back.
-    await store
-      .put(token)
-      .catch((error: unknown) => emit({ type: 'store-failed', message: messageOf(error) }));
-    emit({ type: 'paid', paymentHash, amountMsat: paidMsat, feeMsat: end.feeMsat, recovered });
-    return { token, amountMsat: paidMsat, feeMsat: end.feeMsat, recovered };
+    payTimeoutMs,
+    settleTimeoutMs,
+    onWaiting,
   };
+}
 
-  const pay = async (record: TokenRecord, reservation: Reservation): Promise<Purchase> => {
-    const { paymentHash, amountMsat } = record;
-    const { maxFeeMsat } = reservation;
-    emit({ type: 'paying', paymentHash, amountMsat, maxFeeMsat });
-    let end: PaymentState;
-    try {
-      end = await payToEnd(taskFor(record), maxFeeMsat);
-    } catch (error) {
-      reservation.release();
-      await forget(record);
-      throw error;
-    }
-    return conclude(record, end, reservation, false);
-  };
-
-  const whileBuying = async <T>(paymentHash: string, work: () => Promise<T>): Promise<T> => {
-    buying.add(paymentHash);
-    try {
-      return await work();
-    } finally {
-      buying.delete(paymentHash);
-    }
-  };
-
-  const buy = async (offer: Offer, alreadyMsat: Msat): Promise<Purchase> => {
-    checkPayable(offer, await findNetwork(), clock.nowMs());
-    const { amountMsat, paymentHash } = offer.quote;
-    const wantedFeeMsat = options.maxFeeMsat(amountMsat);
-    const reservation = budget.reserve({ amountMsat, wantedFeeMsat, alreadyMsat });
-    const record = toRecord(offer, clock.nowMs());
-    try {
-      emit({ type: 'quote', ...offer.quote });
-      if (options.approve !== undefined && !(await options.approve(offer.quote))) throw declined(offer.quote);
-      await writeDown(store, record);
-    } catch (error) {
-      reservation.release();
-      throw error;
-    }
-    return whileBuying(paymentHash, () => pay(record, reservation));
-  };
-
-  const resume = async (record: TokenRecord): Promise<Purchase | undefined> => {
-    let state: PaymentState | undefined;
-    try {
-      state = await wallet.lookupPayment(record.paymentHash, contextOf(record));
-    } catch (cause) {
-      throw paymentUnknown(record, cause);
-    }
-    if (state === undefined) {
-      // The process ended between writing it down and paying, or the wallet has not got it yet: while the invoice can
-      // be paid, nothing else may be bought in its place.
-      if (clock.nowMs() / 1000 <= record.invoiceExpiresAtSec) return payAgain(record);
-      await forget(record);
-      return undefined;
-    }
-    const end = state.kind === 'in-flight' ? await waitForEnd(taskFor(record)) : state;
-    if (end.kind === 'failed') {
-      held.get(record.paymentHash)?.release();
-      held.delete(record.paymentHash);
-      await forget(record);
-      return undefined;
-    }
-    return conclude(record, end, held.get(record.paymentHash), true);
-  };
-
-  /** The same invoice: a node pays a payment hash once, however often it is asked. */
-  const payAgain = (record: TokenRecord): Promise<Purchase> => {
-    const { amountMsat, paymentHash } = record;
-    const reservation =
-      held.get(paymentHash) ??
-      budget.reserve({ amountMsat, wantedFeeMsat: options.maxFeeMsat(amountMsat), alreadyMsat: msat(0) });
-    return pay(record, reservation);
-  };
-
-  return {
-    buy,
-    resume: (record) => whileBuying(record.paymentHash, () => resume(record)),
-    isBuying: (paymentHash) => buying.has(paymentHash),
-  };
+/** Also finds out whether the wallet answers at all, while nothing is written down yet. */
+async function findNetwork({ network, wallet }: Till): Promise<Network | undefined> {
+  if (network !== undefined || wallet.network === undefined) return network;
+  try {
+    return await wallet.network();
+  } catch (cause) {
+    const message = `The wallet can't be asked: ${messageOf(cause)} Nothing was paid.`;
+    throw new PaymentError('wallet-failed', message, { cause });
+  }
 }
 
 async function writeDown(store: TokenStore, record: TokenRecord): Promise<void> {
@@ -227,35 +221,8 @@ async function writeDown(store: TokenStore, record: TokenRecord): Promise<void> 
   }
 }
 
-function toRecord({ challenge, terms, url, quote }: Offer, nowMs: number): TokenRecord {
-  return {
-    paymentHash: quote.paymentHash,
-    origin: url.origin,
-    service: quote.service,
-    scopes: [scopeOf(url.pathname)],
-    scheme: challenge.scheme,
-    macaroon: challenge.macaroon,
-    invoice: challenge.invoice,
-    amountMsat: quote.amountMsat,
-    invoiceExpiresAtSec: quote.expiresAtSec,
-    ...(terms.validUntilSec === undefined ? {} : { validUntilSec: terms.validUntilSec }),
-    createdAtMs: nowMs,
-    state: { kind: 'pending' },
-  };
-}
-
-function contextOf({ origin, macaroon }: TokenRecord): PaymentContext {
-  return { origin, macaroon };
-}
-
-/** A wallet that answers with a preimage of something else would have the server refuse the token for no visible reason. */
-async function checkPreimage(preimage: string, { paymentHash, amountMsat }: TokenRecord): Promise<void> {
-  const bytes = Uint8Array.from(preimage.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
-  const wellFormed = /^[0-9a-f]{64}$/i.test(preimage);
-  // Pages that are not served over HTTPS have no WebCrypto; there the server's word must do.
-  const digest = wellFormed ? await globalThis.crypto.subtle?.digest('SHA-256', bytes) : new ArrayBuffer(0);
-  if (digest === undefined || toHex(digest) === paymentHash) return;
-  throw new PaymentError(
+function wrongPreimage({ paymentHash, amountMsat }: TokenRecord): PaymentError {
+  return new PaymentError(
     'payment-unknown',
     "The wallet says that it paid, but what it returned is not the invoice's preimage. The purchase is written down; " +
       'check the wallet before buying again.',
@@ -263,12 +230,7 @@ async function checkPreimage(preimage: string, { paymentHash, amountMsat }: Toke
   );
 }
 
-function toHex(bytes: ArrayBuffer): string {
-  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-function paymentUnknown(record: TokenRecord, cause?: unknown): PaymentError {
-  const { paymentHash, amountMsat } = record;
+function paymentUnknown({ paymentHash, amountMsat }: TokenRecord, cause?: unknown): PaymentError {
   return new PaymentError(
     'payment-unknown',
     `The wallet can't say yet what became of the payment of ${formatMsat(amountMsat)} (hash ${paymentHash}). It is written ` +
@@ -277,15 +239,9 @@ function paymentUnknown(record: TokenRecord, cause?: unknown): PaymentError {
   );
 }
 
-function declined(quote: Quote): PaymentError {
-  return new PaymentError(
-    'declined',
-    `The price of ${formatMsat(quote.amountMsat)} was declined. Nothing was paid.`,
-    {
-      paymentHash: quote.paymentHash,
-      amountMsat: quote.amountMsat,
-    },
-  );
+function declined({ amountMsat, paymentHash }: Quote): PaymentError {
+  const message = `The price of ${formatMsat(amountMsat)} was declined. Nothing was paid.`;
+  return new PaymentError('declined', message, { paymentHash, amountMsat });
 }
 
 /** The words of an error, for another error's message. */

@@ -15,9 +15,19 @@ export function wasRefused({ request }: Visit, token: PaidToken, response: Respo
   return final.origin === token.origin;
 }
 
+/** The server wants to be paid (again). Some answer 401 in place of 402 to a token that is used up. */
 export function isRefusal(response: Response): boolean {
-  if (response.status === 402) return true;
-  return response.status === 401 && parseChallenges(response.headers.get('www-authenticate')).length > 0;
+  if (response.status === 402) return !isUpstreams402(response);
+  return response.status === 401 && hasChallenge(response);
+}
+
+/** What is behind the gateway has answered 402 for reasons of its own: the gateway has taken the token and says what is left. */
+export function isUpstreams402(response: Response): boolean {
+  return response.status === 402 && !hasChallenge(response) && balanceOf(response) !== undefined;
+}
+
+function hasChallenge(response: Response): boolean {
+  return parseChallenges(response.headers.get('www-authenticate')).length > 0;
 }
 
 /**

@@ -6,7 +6,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { PaymentError } from './errors.ts';
 import type { PaymentEvent, PaymentListener, Quote } from './events.ts';
 import { isShared } from './macaroon-terms.ts';
-import { balanceOf, isRefusal, noteAnswer, noteRefusal, wasRefused } from './note-answer.ts';
+import { balanceOf, isRefusal, isUpstreams402, noteAnswer, noteRefusal, wasRefused } from './note-answer.ts';
 import { type Offer, readOffer } from './read-offer.ts';
 import { followRedirect, type ReplayableRequest, toReplayableRequest } from './replayable-request.ts';
 import { send } from './send-request.ts';
@@ -120,7 +120,7 @@ async function visit(shop: Shop, request: ReplayableRequest): Promise<Response> 
       token = undefined;
       continue;
     }
-    if (response.status !== 402) {
+    if (response.status !== 402 || (token !== undefined && isUpstreams402(response))) {
       if (token !== undefined) await noteAnswer(shop, state, token, response);
       report(shop, state, token, response);
       return response;

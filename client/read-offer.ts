@@ -45,7 +45,8 @@ export async function readOffer(response: Response, url: URL, clock: Clock): Pro
   if (challenge === undefined) {
     throw new PaymentError(
       'no-challenge',
-      'The server asks for payment but its answer has no L402 challenge. Nothing was paid; this client pays L402 only.',
+      'The server asks for payment but its answer has no L402 challenge. Nothing was paid; this client pays L402 only, and a ' +
+        'HEAD request may have to be sent as GET to be told the price.',
     );
   }
   const invoice = decodeOffered(challenge.invoice);

@@ -44,7 +44,7 @@ export async function resumePending(shop: Shop, state: Visit, offer: Offer): Pro
   for (const record of await shop.store.list(url.origin)) {
     if (record.state.kind !== 'pending' || shop.buyer.isBuying(record.paymentHash)) continue;
     if (matchOf(record, url, offer) < 0) continue;
-    const purchase = await shop.buyer.resume(record);
+    const purchase = await shop.buyer.resume(record, addMsat(state.paidMsat, state.feeMsat));
     if (purchase === undefined) continue;
     state.bought.add(purchase.token.paymentHash);
     if (!purchase.recovered) {

@@ -229,13 +229,14 @@ function toState(payment: unknown): PaymentState {
 
 function toPaymentRecord(payment: unknown): PaymentRecord {
   const state = fieldOf(payment, 'status');
-  const nanoseconds = String(fieldOf(payment, 'creation_time_ns') ?? '0');
+  const nanoseconds = Number(fieldOf(payment, 'creation_time_ns') ?? 0);
+  const seconds = Number(fieldOf(payment, 'creation_date') ?? 0);
   return {
     paymentHash: String(fieldOf(payment, 'payment_hash') ?? ''),
     amountMsat: toAmount(fieldOf(payment, 'value_msat') ?? '0'),
     feeMsat: toAmount(fieldOf(payment, 'fee_msat') ?? '0'),
     memo: readMemo(fieldOf(payment, 'payment_request')),
-    createdAtSec: Math.floor(Number(nanoseconds) / 1e9) || 0,
+    createdAtSec: Math.floor(nanoseconds / 1e9) || seconds || 0,
     state: state === 'SUCCEEDED' ? 'succeeded' : state === 'FAILED' ? 'failed' : 'in-flight',
   };
 }

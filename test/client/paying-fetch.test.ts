@@ -279,6 +279,38 @@ describe('what is checked before paying', () => {
   });
 });
 
+describe('a 402 that is not about the token', () => {
+  it('is returned when it comes from behind the gateway', async () => {
+    const shop = await openShop({
+      onCharged: (_request, response) => {
+        response.writeHead(402, { 'l402-balance-msat': '0' }).end('subscribe first');
+        return true;
+      },
+    });
+    const answer = await openClient().fetch(`${shop.origin}/quote`);
+    assert.deepEqual([answer.status, await answer.text()], [402, 'subscribe first']);
+    assert.equal(node.paid.length, 1);
+  });
+
+  it('as a 401 that wants a token again is answered with a purchase only after a 402', async () => {
+    let stale = false;
+    const shop = await openShop({
+      wareOf: () => PASS,
+      intercept: (request, response) => {
+        if (!stale || request.headers.authorization === undefined) return false;
+        stale = false;
+        response.writeHead(401, { 'www-authenticate': 'L402 macaroon="AgEE", invoice="lnbcrt1x"' }).end();
+        return true;
+      },
+    });
+    const { fetch } = openClient();
+    await fetch(`${shop.origin}/library/a`);
+    stale = true;
+    assert.equal((await fetch(`${shop.origin}/library/a`)).status, 200);
+    assert.equal(node.paid.length, 2);
+  });
+});
+
 describe('a redirect', () => {
   it('to another origin never carries the credential', async () => {
     const other = await listen((request, response) => {
