@@ -64,6 +64,8 @@ const DRAIN_SWEEP_MS = 50;
 /** One client connection: what is under way on it, oldest first. */
 interface Connection {
   readonly responses: ServerResponse[];
+  /** A request on it was refused: what stands behind that one is not to be trusted, and Node has parsed it already. */
+  refused: boolean;
 }
 
 /**
@@ -160,14 +162,14 @@ function configure(state: ServerState): void {
     socket.once('close', () => state.sockets.delete(socket));
   });
   server.on(server instanceof https.Server ? 'secureConnection' : 'connection', (socket: Duplex) => {
-    connections.set(socket, { responses: [] });
+    connections.set(socket, { responses: [], refused: false });
     socket.once('close', () => connections.delete(socket));
   });
   server.on('request', (req, res) => onRequest(state, req, res, undefined));
   server.on('checkContinue', (req, res) => onRequest(state, req, res, () => res.writeContinue()));
   server.on('checkExpectation', (req, res) => {
     if (!admitConnection(state, req, res)) return;
-    answer(res, new GatewayError('expectation-refused', 'Only "Expect: 100-continue" is understood.'));
+    refuse(state, res, new GatewayError('expectation-refused', 'Only "Expect: 100-continue" is understood.'));
   });
   server.on('upgrade', (req, socket, head) => {
     // Node takes its own listeners off; an error that nobody hears would end the process.
@@ -194,7 +196,7 @@ function onRequest(
   if (!admitConnection(state, req, res)) return;
   const refusal = refuseHead(req, state.limits);
   if (refusal !== undefined) {
-    answer(res, refusal);
+    refuse(state, res, refusal);
     return;
   }
   if (state.draining) res.shouldKeepAlive = false;
@@ -203,14 +205,20 @@ function onRequest(
 
 /** Notes a response as under way; refuses it when too many are. */
 function admitConnection(state: ServerState, req: IncomingMessage, res: ServerResponse): boolean {
-  // After its answer, Node reads a body to its end, however long that takes; this bounds it.
-  if (hasBody(req)) res.once('finish', () => discardBody(req));
-  const responses = state.connections.get(req.socket)?.responses;
-  if (responses === undefined) return true;
+  // After its answer, Node reads a body to its end, however long that takes, unless somebody was there before it.
+  if (hasBody(req)) res.prependOnceListener('finish', () => discardBody(req));
+  const connection = state.connections.get(req.socket);
+  if (connection === undefined) return true;
+  const { responses } = connection;
+  if (connection.refused) return false;
   while (responses[0]?.writableFinished) responses.shift();
   responses.push(res);
   if (responses.length <= MAX_PIPELINED) return true;
-  answer(res, new GatewayError('busy', 'Too many requests wait on this connection.', { retryAfterSec: 1 }));
+  refuse(
+    state,
+    res,
+    new GatewayError('busy', 'Too many requests wait on this connection.', { retryAfterSec: 1 }),
+  );
   return false;
 }
 
@@ -227,6 +235,11 @@ function refuseHead(req: IncomingMessage, limits: LimitsConfig): GatewayError | 
     );
   }
   if (req.method === 'TRACE') return new GatewayError('method-refused', 'TRACE is refused.');
+  const framing = req.headers['transfer-encoding'];
+  // Node reports a coding that it does not know only after the request; and HTTP/1.0 has none (RFC 9112, 6.1).
+  if (framing !== undefined && (framing.toLowerCase() !== 'chunked' || req.httpVersionMinor !== 1)) {
+    return new GatewayError('bad-request', 'The only Transfer-Encoding understood is chunked.');
+  }
   let hosts = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
@@ -246,9 +259,10 @@ function refuseUpgrade(state: ServerState, req: IncomingMessage): GatewayError |
   return hasBody(req) ? new GatewayError('bad-request', 'A WebSocket upgrade has no body.') : undefined;
 }
 
-function answer(res: ServerResponse, error: GatewayError): void {
+function refuse(state: ServerState, res: ServerResponse, error: GatewayError): void {
+  const connection = state.connections.get(res.req.socket);
+  if (connection !== undefined) connection.refused = true;
   const { status, headers, body } = toErrorAnswer(error);
-  // What refuses a head leaves the connection in a state that nobody should build on.
   res.writeHead(status, [...headers, 'Connection', 'close']).end(body);
 }
 

@@ -2,6 +2,7 @@ import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { bindToClient, type ClientBound, unbindFromClient } from './client-connection.ts';
+import { discardBody } from './discard-body.ts';
 import type { ForwardExchange, ForwardOutcome } from './forward-types.ts';
 import { overrideHeaders, responseHeaders } from './headers.ts';
 import type { RequestBody } from './request-body.ts';
@@ -119,9 +120,7 @@ export class Exchange implements Handler, ClientBound, Swept {
   }
 
   #open(controller: Controller, status: number, headers: string[], reason: string | undefined): void {
-    const { res, req, tap } = this.#exchange;
-    // An answer that overtakes its request's body: what is left of the body would stand before the next request.
-    if (this.#body !== undefined && !req.complete) res.shouldKeepAlive = false;
+    const { res, tap } = this.#exchange;
     const phrase = plainReason(status, reason);
     try {
       if (phrase === undefined) res.writeHead(status, headers);
@@ -258,7 +257,10 @@ export class Exchange implements Handler, ClientBound, Swept {
 
   #stopUpstream(): void {
     if (this.#writer?.upstreamDone !== true) this.#controller?.abort(STOP);
-    this.#body?.destroy();
+    if (this.#body === undefined) return;
+    this.#body.destroy();
+    // An answer may overtake its request's body; the client must be able to read it, and then to go on.
+    discardBody(this.#exchange.req);
   }
 }
 

@@ -15,8 +15,9 @@ export type { ResponseHead, ResponseTap, TapControls } from './response-tap.ts';
  * Forwards one request and streams the response back. It streams both ways at the pace of the slower side; a client that
  * leaves ends the upstream's work, an upstream that breaks resets the client.
  *
- * Limits that come from undici: request trailers are not forwarded, and an unasked `100 Continue` from an upstream fails the
- * request (phase `protocol`).
+ * Limits that come from undici: request trailers are not forwarded; an unasked `100 Continue` from an upstream fails the
+ * request (phase `protocol`); and the head of a request with a body leaves with the body's first byte, so an upstream can't
+ * answer a client that waits for that answer before it sends anything.
  * @returns what became of it; rejects only when `onHead` throws.
  */
 export function forward(upstreams: Upstreams, exchange: ForwardExchange): Promise<ForwardOutcome> {
