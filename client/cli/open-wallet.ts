@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { toString as toQrText } from 'qrcode';
 import { Agent, fetch as undiciFetch } from 'undici';
 import { formatMsat } from '../../node/msat.ts';
+import { decodeInvoice } from '../invoice.ts';
 import type { FullWallet, Wallet } from '../wallet.ts';
 import { createLndWallet, type WalletFetch } from '../wallets/lnd.ts';
 import { createQrWallet } from '../wallets/qr.ts';
@@ -63,7 +64,8 @@ export async function openWallet(options: WalletOptions, io: Io): Promise<Opened
         io,
         await toQrText(`LIGHTNING:${invoice.toUpperCase()}`, { type: 'utf8', errorCorrectionLevel: 'L' }),
       );
-      say(io, `Pay ${formatMsat(amountMsat)} with this code, or this invoice:\n${invoice}\nwaiting …`);
+      const unit = decodeInvoice(invoice).network === 'regtest' ? ' (PLAY MONEY)' : '';
+      say(io, `Pay ${formatMsat(amountMsat)}${unit} with this code, or this invoice:\n${invoice}\nwaiting …`);
     },
   });
   return { wallet, playMoney: false };

@@ -289,7 +289,7 @@ describe('sluice fetch', () => {
     const { code, stdout, stderr } = await run(['fetch', '--wallet', 'qr', `${shop.origin}/quote`]);
     assert.deepEqual([code, stdout], [0, 'sold /quote'], stderr);
     assert.match(stderr, /█/);
-    assert.match(stderr, /Pay 10 sat with this code, or this invoice:\nlnbcrt/);
+    assert.match(stderr, /Pay 10 sat \(PLAY MONEY\) with this code, or this invoice:\nlnbcrt/);
     assert.match(stderr, /cost: 10 sat, /);
     assert.ok(preimage !== '' && !stderr.includes(preimage));
   });
