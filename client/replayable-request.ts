@@ -56,7 +56,12 @@ export function followRedirect(request: ReplayableRequest, response: Response): 
       'The request was redirected and then asked for payment. Nothing was paid; send it to the final URL directly.',
     );
   }
-  return { ...request, url: new URL(response.url) };
+  const url = new URL(response.url);
+  const headers = new Headers(request.headers);
+  // As `fetch` does when it follows a redirect to another origin; Authorization is refused before.
+  if (url.origin !== request.url.origin)
+    for (const name of ['cookie', 'proxy-authorization', 'host']) headers.delete(name);
+  return { ...request, url, headers };
 }
 
 function settingsOf(request: Request): RequestInit {

@@ -340,7 +340,11 @@ describe('a redirect', () => {
     });
     opened.push(front);
     const { fetch, store } = openClient();
-    assert.equal(await (await fetch(`${front.url}/start`)).text(), 'sold /quote');
+    const headers = { cookie: 'for=front', 'x-other': 'kept' };
+    assert.equal(await (await fetch(`${front.url}/start`, { headers })).text(), 'sold /quote');
+    assert.ok(
+      shop.seen.every((seen) => seen.headers.cookie === undefined && seen.headers['x-other'] === 'kept'),
+    );
     assert.equal((await store.list(shop.origin)).length, 1);
     assert.equal((await store.list(front.url)).length, 0);
     const post = fetch(`${front.url}/start`, { method: 'POST', body: 'x' });
