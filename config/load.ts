@@ -45,6 +45,8 @@ export interface LoadedConfig {
 }
 
 const MAX_FILE_BYTES = 1_000_000;
+const CORRECT_YAML =
+  'correct the YAML: indentation counts, each key stands once, and inside { } or [ ] a `${NAME}` needs quotes';
 const DEFAULT_FILE = 'sluice.yaml';
 const DEMO_UPSTREAM = 'http://127.0.0.1:8405';
 
@@ -110,8 +112,9 @@ function readSource(source: ConfigSource, { flags = {}, demoUpstream }: LoadOpti
   }
   const yaml = readYaml(readText(source.file));
   if (!('value' in yaml)) {
-    const remedy = 'correct the YAML; indentation counts, and each key may stand once';
-    throw new ConfigError(yaml.map((problem) => ({ file: source.file, key: '', remedy, ...problem })));
+    throw new ConfigError(
+      yaml.map((problem) => ({ file: source.file, key: '', remedy: CORRECT_YAML, ...problem })),
+    );
   }
   // A file of comments alone is null: no keys yet, so that what is missing is named.
   return { label: source.file, value: yaml.value ?? {}, yaml };

@@ -21,6 +21,10 @@ export interface YamlProblem extends Position {
   readonly problem: string;
 }
 
+/** One mistake makes the parser stumble over what follows. */
+const MAX_FAULTS = 3;
+const TOO_DEEP: YamlProblem = { line: 1, column: 1, problem: 'is nested too deeply' };
+
 /**
  * Reads YAML 1.2: one document, no duplicate keys, no unknown tags, a bounded number of aliases.
  * @returns the text, or everything that is wrong with it.
@@ -35,10 +39,10 @@ export function readYaml(text: string): YamlText | readonly YamlProblem[] {
       stringKeys: true,
     });
     const faults = [...document.errors, ...document.warnings];
+    if (faults.some(({ message }) => message.includes('call stack'))) return [TOO_DEEP];
     if (faults.length > 0) {
-      return faults
-        .slice(0, 50)
-        .map(({ message, pos }) => ({ ...position(lines, pos[0]), problem: firstLine(message) }));
+      const told = faults.slice(0, MAX_FAULTS);
+      return told.map(({ message, pos }) => ({ ...position(lines, pos[0]), problem: firstLine(message) }));
     }
     const top: unknown = document.contents;
     return {
@@ -51,14 +55,14 @@ export function readYaml(text: string): YamlText | readonly YamlProblem[] {
     };
   } catch (error) {
     // Thousands of nested brackets exhaust the stack, and a flood of aliases is refused by throwing.
-    const deep = error instanceof RangeError;
-    return [{ line: 1, column: 1, problem: deep ? 'is nested too deeply' : 'can not be read as YAML' }];
+    if (error instanceof RangeError) return [TOO_DEEP];
+    return [{ line: 1, column: 1, problem: 'can not be read as YAML' }];
   }
 }
 
-/** The parser's messages repeat what was written after a line break; the first line says what is wrong. */
+/** The parser's messages go on with what was written, which may be a secret: what is wrong comes before it. */
 function firstLine(message: string): string {
-  return message.split('\n', 1)[0]?.slice(0, 200) ?? message;
+  return (message.split('\n', 1)[0] ?? '').replace(/:? ".*$/, '').slice(0, 200);
 }
 
 function position(lines: LineCounter, offset: number): Position {

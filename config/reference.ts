@@ -21,7 +21,7 @@ Keys that are not known are refused, with the nearest that is.
 
 **Secrets.** \`\${NAME}\` takes a value from the environment, \`\${NAME:-default}\` has a default, \`\${file:/path}\` takes the content of a
 file without its last line break, and \`$\${\` stands for a plain \`\${\`. They work inside every text value and can only give text: what a
-variable holds is never read as YAML. Messages never show it.
+variable holds is never read as YAML. Messages never show it. Inside \`{ }\` and \`[ ]\` they need quotes, as YAML wants.
 
 **Reload.** SIGHUP, or a change of the file or of a secret file, loads everything again: all of it or, when something is wrong, nothing, and
 the log says what. \`listen\`, \`admin\`, \`data\`, \`store\`, \`node\` and \`masterKeys\` need a restart; a change of them is said in the log.

@@ -177,15 +177,17 @@ function refusePath(answer: string): string | undefined {
   }
 }
 
-/** The first plain segment of a path as a name, else `api`. */
+/** The first plain segment of a path that is no version, as a name; else `api`. */
 function nameFrom(pattern: string): string {
-  const first = parseRoutePattern(pattern).find((part) => part.kind === 'literal');
-  const name = first?.text
+  const first = parseRoutePattern(pattern).find(
+    (part) => part.kind === 'literal' && !/^v\d+$/i.test(part.text),
+  );
+  const name = (first?.kind === 'literal' ? first.text : '')
     .toLowerCase()
     .replace(/[^a-z0-9-]+/g, '-')
     .replace(/^-+|-+$/g, '')
     .slice(0, 64);
-  return name === undefined || name === '' ? 'api' : name;
+  return name === '' ? 'api' : name;
 }
 
 function samplePathOf(pattern: string): string {

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FlagsError, parseFlags } from '../../config/flags.ts';
+
+test('every flag is read', () => {
+  assert.deepEqual(
+    parseFlags([
+      ...[
+        '-c',
+        'f.yaml',
+        '--data',
+        'd',
+        '--port',
+        '1',
+        '--admin-port',
+        '2',
+        '--simnet-port',
+        '3',
+        '--host',
+        '[::1]',
+      ],
+      ...['--node', 'lnd://h:8080?macaroon-file=m&tls-cert-file=t', '--store', 'sqlite:x.db'],
+    ]),
+    {
+      config: 'f.yaml',
+      data: 'd',
+      port: 1,
+      adminPort: 2,
+      simnetPort: 3,
+      host: '::1',
+      node: { type: 'lnd', url: 'https://h:8080', macaroonFile: 'm', tlsCertFile: 't' },
+      store: { type: 'sqlite', file: 'x.db' },
+    },
+  );
+  assert.deepEqual(parseFlags([]), {});
+  assert.deepEqual(parseFlags(['--upstream', 'http://h', '--price', '1 sat']), {
+    upstream: 'http://h',
+    price: '1 sat',
+  });
+});
+
+/** Node URIs and what they mean. */
+const NODES: readonly (readonly [string, object])[] = [
+  ['simulated', { type: 'simulated' }],
+  [
+    'simulated://127.0.0.1:8404?macaroon=00ff',
+    { type: 'simulated', url: 'http://127.0.0.1:8404', macaroon: '00ff' },
+  ],
+  ['lnd://[::1]:8080/?macaroon=00ff', { type: 'lnd', url: 'https://[::1]:8080', macaroon: '00ff' }],
+  ['lnd://h:1?plain=true', { type: 'lnd', url: 'http://h:1' }],
+];
+
+for (const [uri, node] of NODES) {
+  test(`--node ${uri}`, () => {
+    assert.deepEqual(parseFlags(['--node', uri]).node, node);
+  });
+}
+
+for (const argv of [
+  ['--prot', '1'],
+  ['--port', '65536'],
+  ['--port', 'x'],
+  ['--port'],
+  ['--host', 'a b'],
+  ['--store', 'redis'],
+  ['--store', 'sqlite:'],
+  ['--node', 'cln://h'],
+  ['--node', 'lnd://u@h'],
+  ['--node', 'lnd://h?rune=00'],
+  ['--upstream', 'http://h'],
+  ['--price', '1 sat'],
+  ['--config', 'f', '--upstream', 'http://h', '--price', '1 sat'],
+  ['stray'],
+]) {
+  test(`refused: ${argv.join(' ')}`, () => {
+    assert.throws(
+      () => parseFlags(argv),
+      (error) => error instanceof FlagsError && error.exitCode === 1 && error.message.length > 10,
+    );
+  });
+}
+
+test('a mistyped flag is answered with the nearest', () => {
+  assert.throws(() => parseFlags(['--prot', '1']), /Did you mean.*--port/s);
+});
+
+test('help is the message, with exit code 0', () => {
+  assert.throws(
+    () => parseFlags(['--help']),
+    (error) => error instanceof FlagsError && error.exitCode === 0 && error.message.includes('--upstream'),
+  );
+});
