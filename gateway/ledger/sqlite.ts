@@ -16,6 +16,11 @@ import { randomGeneration } from './verbs/identity.ts';
 const BLOCKING_WAIT_MS = 2;
 /** A lock that another process holds is waited for so long before a verb is `unavailable`, ms. */
 const DEFAULT_BUSY_TIMEOUT_MS = 5_000;
+/**
+ * The log is copied into the file when it has so many pages (16 MB). That blocks the event loop for two syncs and the
+ * writing of each page once: rarely, and the log stays bounded.
+ */
+const CHECKPOINT_PAGES = 4_000;
 /** What a write-ahead log that grew is cut back to, bytes. */
 const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
 
@@ -87,7 +92,7 @@ function prepareDatabase(db: DatabaseSync, file: string): void {
   // fullfsync: what macOS needs for a sync to reach the disk; nothing elsewhere.
   db.exec(
     `PRAGMA fullfsync = ON; PRAGMA trusted_schema = OFF; PRAGMA synchronous = FULL;
-     PRAGMA journal_size_limit = ${WAL_LIMIT_BYTES}; PRAGMA cache_size = -16384`,
+     PRAGMA journal_size_limit = ${WAL_LIMIT_BYTES}; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`,
   );
   db.exec('BEGIN IMMEDIATE');
   try {

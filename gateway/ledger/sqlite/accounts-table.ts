@@ -3,22 +3,23 @@ import { ZERO_MSAT } from '../../../node/msat.ts';
 import type { AccountBooks, AccountRow } from '../books.ts';
 import { amount, integer, type Row, text } from './row.ts';
 
-const COLUMNS = `ref, account_id, service, credited_msat, spent_msat, reserved_msat, expired_msat, balance_msat,
+const COLUMNS = `accounts.ref, account_id, service, credited_msat, spent_msat, reserved_msat, expired_msat, balance_msat,
   expires_at_sec, revoked, closed`;
 
+/** From an array, in the order of COLUMNS: objects with eleven names cost a debit a tenth of its time. */
 function toRow(row: Row): AccountRow {
   return {
-    ref: integer(row, 'ref'),
-    accountId: text(row, 'account_id'),
-    service: text(row, 'service'),
-    creditedMsat: amount(row, 'credited_msat'),
-    spentMsat: amount(row, 'spent_msat'),
-    reservedMsat: amount(row, 'reserved_msat'),
-    expiredMsat: amount(row, 'expired_msat'),
-    balanceMsat: amount(row, 'balance_msat'),
-    expiresAtSec: integer(row, 'expires_at_sec'),
-    revoked: integer(row, 'revoked') !== 0,
-    closed: integer(row, 'closed') !== 0,
+    ref: integer(row, 0),
+    accountId: text(row, 1),
+    service: text(row, 2),
+    creditedMsat: amount(row, 3),
+    spentMsat: amount(row, 4),
+    reservedMsat: amount(row, 5),
+    expiredMsat: amount(row, 6),
+    balanceMsat: amount(row, 7),
+    expiresAtSec: integer(row, 8),
+    revoked: integer(row, 9) !== 0,
+    closed: integer(row, 10) !== 0,
   };
 }
 
@@ -33,7 +34,7 @@ export function accountsTable(db: DatabaseSync): AccountsTable {
   /** One object an account within a transaction, so that no rule works on a stale copy. */
   const hold = (found: Row | undefined): AccountRow | undefined => {
     if (found === undefined) return undefined;
-    const held = rows.get(text(found, 'account_id'));
+    const held = rows.get(text(found, 1));
     if (held !== undefined) return held;
     const row = toRow(found);
     rows.set(row.accountId, row);
@@ -54,11 +55,17 @@ function readers(
   rows: ReadonlyMap<string, AccountRow>,
   hold: Hold,
 ): Pick<AccountBooks, 'account' | 'accountByRef' | 'accountsToClose'> {
-  const byId = db.prepare(`SELECT ${COLUMNS} FROM accounts WHERE account_id = ?`);
-  const byRef = db.prepare(`SELECT ${COLUMNS} FROM accounts WHERE ref = ?`);
-  const toClose = db.prepare(
-    `SELECT ${COLUMNS} FROM accounts WHERE closed = 0 AND expires_at_sec <= ? ORDER BY expires_at_sec LIMIT ?`,
+  const byId = db.prepare(
+    `SELECT ${COLUMNS} FROM account_names JOIN accounts USING (ref) WHERE account_id = ?`,
   );
+  const byRef = db.prepare(
+    `SELECT ${COLUMNS} FROM accounts JOIN account_names USING (ref) WHERE accounts.ref = ?`,
+  );
+  const toClose = db.prepare(
+    `SELECT ${COLUMNS} FROM accounts JOIN account_names USING (ref)
+       WHERE closed = 0 AND expires_at_sec <= ? ORDER BY expires_at_sec LIMIT ?`,
+  );
+  for (const statement of [byId, byRef, toClose]) statement.setReturnArrays(true);
   return {
     account: (accountId) => rows.get(accountId) ?? hold(byId.get(accountId)),
     accountByRef: (ref) => hold(byRef.get(ref)),
@@ -71,9 +78,10 @@ function writers(
   rows: Map<string, AccountRow>,
 ): Pick<AccountBooks, 'addAccount' | 'saveAmounts' | 'saveAccount' | 'forgetAccounts'> {
   const insert = db.prepare(
-    `INSERT INTO accounts (account_id, service, credited_msat, spent_msat, reserved_msat, expired_msat, balance_msat,
-       expires_at_sec, revoked, closed) VALUES (?, ?, 0, 0, 0, 0, 0, ?, ?, 0)`,
+    `INSERT INTO accounts (credited_msat, spent_msat, reserved_msat, expired_msat, balance_msat, expires_at_sec, revoked,
+       closed) VALUES (0, 0, 0, 0, 0, ?, ?, 0)`,
   );
+  const insertName = db.prepare('INSERT INTO account_names (account_id, ref, service) VALUES (?, ?, ?)');
   const updateAmounts = db.prepare(
     'UPDATE accounts SET spent_msat = ?, reserved_msat = ?, expired_msat = ?, balance_msat = ? WHERE ref = ?',
   );
@@ -83,13 +91,16 @@ function writers(
   );
   const forget = db.prepare(
     `DELETE FROM accounts WHERE ref IN (SELECT ref FROM accounts WHERE closed = 1 AND expires_at_sec <= ?
-       AND NOT EXISTS (SELECT 1 FROM leases WHERE account_ref = accounts.ref) ORDER BY expires_at_sec LIMIT ?)`,
+       AND NOT EXISTS (SELECT 1 FROM leases WHERE account_ref = accounts.ref) ORDER BY expires_at_sec LIMIT ?)
+       RETURNING ref`,
   );
+  const forgetName = db.prepare('DELETE FROM account_names WHERE ref = ?');
   return {
     addAccount(accountId, service, expiresAtSec, revoked) {
-      const { lastInsertRowid } = insert.run(accountId, service, expiresAtSec, Number(revoked));
+      const ref = Number(insert.run(expiresAtSec, Number(revoked)).lastInsertRowid);
+      insertName.run(accountId, ref, service);
       const row: AccountRow = {
-        ref: Number(lastInsertRowid),
+        ref,
         accountId,
         service,
         creditedMsat: ZERO_MSAT,
@@ -113,7 +124,9 @@ function writers(
     },
     forgetAccounts(watermarkSec, limit) {
       rows.clear();
-      return Number(forget.run(watermarkSec, limit).changes);
+      const forgotten = forget.all(watermarkSec, limit);
+      for (const row of forgotten) forgetName.run(integer(row, 'ref'));
+      return forgotten.length;
     },
   };
 }

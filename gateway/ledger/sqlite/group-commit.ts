@@ -47,6 +47,7 @@ export class GroupCommit implements Engine {
   #queue: Job[] = [];
   #scheduled = false;
   #closing = false;
+  #closed: Promise<void> | undefined;
   #pauseMs = 1;
   #synchronous: 'FULL' | 'NORMAL' | undefined;
   #whenIdle: (() => void) | undefined;
@@ -87,8 +88,12 @@ export class GroupCommit implements Engine {
   }
 
   /** Runs what is queued, then closes the database. */
-  async close(): Promise<void> {
-    if (this.#closing) return;
+  close(): Promise<void> {
+    this.#closed ??= this.#drain();
+    return this.#closed;
+  }
+
+  async #drain(): Promise<void> {
     this.#closing = true;
     if (this.#queue.length > 0) {
       await new Promise<void>((resolve) => {

@@ -50,7 +50,7 @@ export function revocationsTable(db: DatabaseSync): RevocationBooks {
   );
   const forget = db.prepare(
     `DELETE FROM revocations WHERE account_id IN (SELECT account_id FROM revocations WHERE until_sec <= ?
-       AND NOT EXISTS (SELECT 1 FROM accounts WHERE accounts.account_id = revocations.account_id)
+       AND NOT EXISTS (SELECT 1 FROM account_names WHERE account_names.account_id = revocations.account_id)
        AND NOT EXISTS (SELECT 1 FROM offers WHERE offers.account_id = revocations.account_id)
        ORDER BY until_sec LIMIT ?)`,
   );

@@ -8,18 +8,21 @@ const APPLICATION_ID = 0x534c5543;
 /*
  * Step n leads from version n to n+1. A step that was released is never changed again.
  *
- * accounts: `ref` keeps the rows of spend_keys short. No index names an amount, so that a debit writes one B-tree. The sum
- * is checked by the database itself at every write.
+ * accounts: numbers only, with the names apart, because a debit writes the whole page that its row is on: the more accounts a
+ * page holds, the fewer pages a batch of debits writes. No index names an amount. The sum is checked by the database itself.
  * spend_keys: clustered by (period, key). Keys of one gateway come nearly in order, so a debit appends; whole periods are
  * purged from the front. A key is looked for in the present period and the one before (keys-table.ts).
  */
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE settings (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
    CREATE TABLE key_fingerprints (fingerprint TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+   CREATE TABLE account_names (
+     account_id TEXT PRIMARY KEY,
+     ref INTEGER NOT NULL UNIQUE,
+     service TEXT NOT NULL
+   ) STRICT, WITHOUT ROWID;
    CREATE TABLE accounts (
      ref INTEGER PRIMARY KEY,
-     account_id TEXT NOT NULL UNIQUE,
-     service TEXT NOT NULL,
      credited_msat INTEGER NOT NULL,
      spent_msat INTEGER NOT NULL,
      reserved_msat INTEGER NOT NULL,
