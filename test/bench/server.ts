@@ -114,6 +114,9 @@ process.on('message', () => {
   say({ kind: 'usage', cpuMicros: user + system, rssBytes: process.memoryUsage.rss() });
 });
 
+// A profile is written when the process exits by itself.
+process.once('SIGINT', () => process.exit(0));
+
 const [mode = 'upstream', origin = '', storeType = 'memory'] = process.argv.slice(2);
 if (mode === 'upstream') await upstream();
 else if (mode === 'proxy') await plainProxy(origin);
