@@ -46,7 +46,7 @@ export interface LoadedConfig {
 
 const MAX_FILE_BYTES = 1_000_000;
 const CORRECT_YAML =
-  'correct the YAML: indentation counts, each key stands once, and inside { } or [ ] a `${NAME}` needs quotes';
+  'correct the YAML: indentation counts, each key stands once, and text with { } or [ ] in it needs quotes';
 const DEFAULT_FILE = 'sluice.yaml';
 const DEMO_UPSTREAM = 'http://127.0.0.1:8405';
 

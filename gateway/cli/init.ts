@@ -231,7 +231,10 @@ services:
 
 /** A text as YAML, quoted where it must be, and with `\${` kept from being a reference. */
 function scalar(text: string): string {
-  return stringify(text.replaceAll('${', '$${'), { lineWidth: 0 }).trim();
+  return stringify(
+    text.replaceAll('${', () => '$${'),
+    { lineWidth: 0 },
+  ).trim();
 }
 
 /** A whole file or none: with --force the old one stays until the new one is complete. */

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { loadConfig } from '../../config/load.ts';
+import { folder, run } from './operator.ts';
+
+/** The one service of the file that was written. */
+function written(dir: string, name = 'sluice.yaml') {
+  const { config, warnings } = loadConfig({ file: name, env: {}, cwd: dir });
+  assert.deepEqual(warnings, []);
+  return config.services[0] ?? assert.fail('no service');
+}
+
+test('three answers make a commented file that loads, and the next command is printed', async (t) => {
+  const dir = folder(t);
+  const { stdout, stderr, code } = await run(
+    dir,
+    ['init'],
+    'http://127.0.0.1:5000\n500 sat for 100 calls\n/v1/models/*\n',
+  );
+  assert.deepEqual([stderr, code], ['', 0]);
+  assert.match(stdout, /Start it: {2}npx sluice start\n/);
+  assert.match(stdout, /npx sluice fetch http:\/\/127\.0\.0\.1:8402\/v1\/models\//);
+  const service = written(dir);
+  assert.deepEqual(
+    [service.name, service.path, service.upstream],
+    ['models', '/v1/models/*', 'http://127.0.0.1:5000'],
+  );
+  assert.equal(service.price.kind, 'bundle');
+  const text = readFileSync(path.join(dir, 'sluice.yaml'), 'utf8');
+  assert.match(text, /^# yaml-language-server: \$schema=\S+sluice\.schema\.json\n/);
+  assert.ok((text.match(/^ *#/gm) ?? []).length >= 5);
+});
+
+test('an empty answer takes what is usual', async (t) => {
+  const dir = folder(t);
+  await run(dir, ['init'], '\n\n\n');
+  const service = written(dir);
+  assert.deepEqual([service.name, service.path, service.upstream], ['api', '/*', 'http://127.0.0.1:3000']);
+  assert.deepEqual(service.price, { kind: 'call', amountMsat: 10_000 });
+});
+
+test('a wrong answer is explained and asked again', async (t) => {
+  const dir = folder(t);
+  const typed = 'ftp://h\nhttp://127.0.0.1:3000\n10\n1 sat/minute\n10 sat\nquote\n/quote\n';
+  const { stdout, code } = await run(dir, ['init'], typed);
+  assert.equal(code, 0);
+  assert.match(stdout, /is not an http or https URL/);
+  assert.match(stdout, /the number has no unit\. Write for example `10 sat`/);
+  assert.match(stdout, /does not meter yet/);
+  assert.match(stdout, /a path begins with/);
+  assert.equal(written(dir).name, 'quote');
+});
+
+test('answers that never fit, or that end, write nothing', async (t) => {
+  const dir = folder(t);
+  assert.equal((await run(dir, ['init'], 'x\n'.repeat(9))).code, 1);
+  const { stderr, code } = await run(dir, ['init'], 'http://127.0.0.1:3000\n');
+  assert.equal(code, 1);
+  assert.match(stderr, /ended before --price was known/);
+  assert.ok(!existsSync(path.join(dir, 'sluice.yaml')));
+});
+
+test('--yes and flags ask nothing', async (t) => {
+  const dir = folder(t);
+  const argv = [
+    'init',
+    '--yes',
+    '--price',
+    '1000 sat for 24h',
+    '--path',
+    '/users/:id',
+    '--name',
+    'people',
+    '--file',
+    'sub/my.yaml',
+  ];
+  const { stdout, code } = await run(dir, argv);
+  assert.equal(code, 0);
+  assert.match(stdout, /npx sluice start --config sub\/my\.yaml\n/);
+  const service = written(dir, 'sub/my.yaml');
+  assert.deepEqual([service.name, service.path, service.price.kind], ['people', '/users/:id', 'pass']);
+});
+
+test('flags that can not be are all refused, and nothing is written', async (t) => {
+  const dir = folder(t);
+  const { stderr, code } = await run(dir, [
+    'init',
+    '--yes',
+    '--price',
+    'gratis',
+    '--path',
+    'x',
+    '--upstream',
+    'h',
+  ]);
+  assert.equal(code, 1);
+  assert.deepEqual(stderr.match(/^--\w+/gm), ['--upstream', '--price', '--path']);
+  assert.equal((await run(dir, ['init', '--yes', '--name', 'A_b'])).code, 1);
+  assert.ok(!existsSync(path.join(dir, 'sluice.yaml')));
+});
+
+test('a file that is there is overwritten only with --force', async (t) => {
+  const dir = folder(t);
+  const file = path.join(dir, 'sluice.yaml');
+  writeFileSync(file, 'mine');
+  const { stderr, code } = await run(dir, ['init', '--yes']);
+  assert.deepEqual([code, readFileSync(file, 'utf8')], [1, 'mine']);
+  assert.match(stderr, /sluice\.yaml exists\. Add --force/);
+  assert.equal((await run(dir, ['init', '--yes', '--force'])).code, 0);
+  assert.equal(written(dir).name, 'api');
+});
+
+test('what looks like YAML or a reference in an answer stays text', async (t) => {
+  const dir = folder(t);
+  const upstream = 'http://127.0.0.1:3000/$' + '{HOME}';
+  const { code } = await run(dir, ['init', '--yes', '--path', '/a:[b]&c', '--upstream', upstream]);
+  assert.equal(code, 0);
+  assert.equal(written(dir).path, '/a:[b]&c');
+  assert.equal(new URL(written(dir).upstream).href, new URL(upstream).href);
+});
