@@ -153,9 +153,10 @@ function readGrant(
   const reading = readTerms(macaroon.caveats);
   if (reading.kind === 'refused') return 'bad-terms';
   if (reading.minted.service !== service.name) return 'other-service';
+  // A caveat is a condition: a preimage in one must be right also when the header's is.
+  if (reading.preimage !== undefined && !opens(reading.preimage, paymentHash)) return 'bad-preimage';
   const preimage = givenPreimage ?? reading.preimage;
   if (preimage === undefined) return 'bad-preimage';
-  if (givenPreimage === undefined && !opens(preimage, paymentHash)) return 'bad-preimage';
   return {
     paymentHash,
     preimage: preimage.toLowerCase(),
