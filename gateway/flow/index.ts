@@ -165,6 +165,10 @@ async function forwardWhileValid(
   deps.live.add(live);
   try {
     return await forwardOrTunnel(deps, exchange, charge, body);
+  } catch (error) {
+    // A bug of our own, before the first byte: nobody pays for it.
+    await deps.unsettled.settle(() => charge.end('refunded'));
+    throw error;
   } finally {
     deps.live.delete(live);
   }
