@@ -116,7 +116,7 @@ const NODE_FORMS =
 function parseNode(value: string): NonNullable<ConfigFileInput['node']> {
   if (value === 'simulated') return { type: 'simulated' };
   const parts = /^(simulated|lnd):\/\/([^/?#@]{1,300})\/?(?:\?([^#]*))?$/.exec(value);
-  if (parts === null) throw new InvalidArgumentError(NODE_FORMS);
+  if (parts === null) throw refusedNode(NODE_FORMS);
   const [, type, authority, query] = parts;
   const settings = new URLSearchParams(query);
   const take = (name: string): string | undefined => {
@@ -144,6 +144,10 @@ function parseNode(value: string): NonNullable<ConfigFileInput['node']> {
 }
 
 function refuseOthers(settings: URLSearchParams): void {
-  if (settings.size > 0)
-    throw new InvalidArgumentError(`${NODE_FORMS} Unknown: ${[...settings.keys()].join(', ')}.`);
+  if (settings.size > 0) throw refusedNode(`${NODE_FORMS} Unknown: ${[...settings.keys()].join(', ')}.`);
+}
+
+/** Commander's own error would repeat the value, and with it a macaroon. */
+function refusedNode(reason: string): FlagsError {
+  return new FlagsError(`error: --node: ${reason}`, 1);
 }

@@ -90,3 +90,12 @@ test('help is the message, with exit code 0', () => {
     (error) => error instanceof FlagsError && error.exitCode === 0 && error.message.includes('--upstream'),
   );
 });
+
+test('a refused --node does not repeat its macaroon', () => {
+  for (const uri of ['lnd://h?macaroon=c0ffee&x=1', 'cln://h?macaroon=c0ffee']) {
+    assert.throws(
+      () => parseFlags(['--node', uri]),
+      (error) => error instanceof FlagsError && !error.message.includes('c0ffee'),
+    );
+  }
+});

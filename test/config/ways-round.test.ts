@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
+import { checkConfig, warnConfig } from '../../config/check.ts';
 import { resolveConfig } from '../../config/resolve.ts';
 import { type ConfigFileInput, fileSchema } from '../../config/schema.ts';
 import { findWaysRound } from '../../config/ways-round.ts';
@@ -64,4 +66,28 @@ test('another path that is forwarded to the same place', () => {
   assert.deepEqual(others, []);
   const direct = warnings({ paid: { path: '/v1/*', stripPrefix: '/v1', ignoreCase: true }, rest: FREE_REST });
   assert.match(direct[0] ?? '', /^paid: GET \/x is free \(rest\) and goes to the same place/);
+});
+
+test('what the check lets pass, the router takes', () => {
+  const segment = fc.constantFrom('a', 'A', 'b', ':x', ':y');
+  const written = fc.record({
+    path: fc
+      .tuple(fc.array(segment, { maxLength: 2 }), fc.constantFrom('', '/*'))
+      .map(([segments, rest]) => `/${segments.join('/')}${rest}`.replace('//', '/')),
+    methods: fc.constantFrom(undefined, 'GET', ['GET', 'POST'], ['POST', 'POST']),
+    host: fc.constantFrom(undefined, 'h', '*.h'),
+    ignoreCase: fc.boolean(),
+    price: fc.constantFrom('free', '1 sat'),
+  });
+  fc.assert(
+    fc.property(fc.array(written, { minLength: 1, maxLength: 6 }), (services) => {
+      const named = services.map((keys, index) => ({ name: `s${index}`, ...keys }));
+      const config = resolveConfig(
+        fileSchema.parse({ upstream: 'http://127.0.0.1:3000', services: named }),
+        '/',
+      );
+      if (checkConfig(config).length === 0) warnConfig(config);
+    }),
+    { numRuns: 500 },
+  );
 });
