@@ -1,0 +1,132 @@
+import { type Msat, msat } from '../../node/msat.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { type Reserve, type ReserveOutcome, StoreError } from '../ledger/store.ts';
+import type { MeteredUnit } from '../pricing/price.ts';
+import { Lease } from './lease.ts';
+import { Counter, Seconds } from './quantity.ts';
+import { costOf, type Rate, rateOf } from './rate.ts';
+import type { Settling } from './settle-tab.ts';
+import { Tab, type TabPort } from './tab.ts';
+import type { MeterTerms, Opened } from './terms.ts';
+
+const DEFAULT_SLICE_MS = 1_000;
+/** A held stream asks once a second whether there is credit, should the announcement be lost. */
+const RETRY_MS = 1_000;
+/** Slices that a lease outlives without a sign of life. */
+const TTL_SLICES = 5;
+const MAX_TTL_SEC = 24 * 3600;
+
+/** Set aside at first, and at least ahead of delivery: a read's worth of bytes, a few events. */
+const FIRST_UNITS: Readonly<Record<MeteredUnit, number>> = { second: 0, byte: 65_536, event: 16, unit: 1 };
+/** With less than this there is no point in asking the upstream. */
+const LEAST_UNITS: Readonly<Record<MeteredUnit, number>> = { second: 0, byte: 1_024, event: 1, unit: 1 };
+
+/** What opening a tab needs. */
+export interface TabDeps {
+  readonly ledger: Pick<Ledger, 'reserve' | 'release' | 'nextKey'>;
+  readonly unsettled: Settling;
+  readonly tickMs: number;
+  readonly leaseTtlSec: number;
+  readonly now: () => number;
+  readonly port: TabPort;
+}
+
+/** Outcome of {@link openTab}. */
+export type OpenedTab =
+  | { readonly kind: 'opened'; readonly tab: Tab }
+  | Exclude<Opened, { readonly kind: 'opened' }>;
+
+/**
+ * Sets the first units aside, as one lease of the account.
+ * @throws StoreError when the store is away; what it may have set aside is given back as soon as it is there
+ * @throws RangeError for a price that can't be counted
+ */
+export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedTab> {
+  const rate = rateOf(terms.price);
+  const settings = settingsOf(deps, terms);
+  const [firstMsat, leastMsat] = firstAmounts(terms, rate, settings.sliceMs);
+  const ttlSec = Math.min(
+    MAX_TTL_SEC,
+    Math.max(deps.leaseTtlSec, Math.ceil((settings.sliceMs * TTL_SLICES) / 1000)),
+  );
+  const asked: Reserve = {
+    accountId: terms.accountId,
+    leaseId: deps.ledger.nextKey(),
+    amountMsat: firstMsat,
+    ttlSec,
+    // Those who share a tab are counted where they join it.
+    ...(terms.maxStreams === undefined || settings.shared ? {} : { maxLeases: terms.maxStreams }),
+  };
+  const sentAtMs = deps.now();
+  let reserved = asked;
+  let outcome = await reserve(deps, reserved);
+  if (outcome.kind === 'insufficient' && outcome.balanceMsat >= leastMsat && outcome.balanceMsat > 0) {
+    reserved = { ...asked, amountMsat: outcome.balanceMsat };
+    outcome = await reserve(deps, reserved);
+  }
+  switch (outcome.kind) {
+    case 'insufficient':
+      return { ...outcome, neededMsat: leastMsat };
+    case 'too-many-leases':
+      return { kind: 'too-many' };
+    case 'unknown-account':
+    case 'expired':
+    case 'revoked':
+      return outcome;
+    default:
+      break;
+  }
+  const { balanceMsat } = outcome;
+  const { accountId, leaseId, amountMsat } = reserved;
+  const lease = new Lease({
+    accountId,
+    leaseId,
+    rate,
+    ttlSec,
+    reservedMsat: amountMsat,
+    balanceMsat,
+    sentAtMs,
+  });
+  const quantity =
+    terms.price.unit === 'second'
+      ? new Seconds()
+      : new Counter({
+          leastAhead: FIRST_UNITS[terms.price.unit],
+          sliceMs: settings.sliceMs,
+          nowMs: sentAtMs,
+        });
+  return { kind: 'opened', tab: new Tab(lease, quantity, settings, deps.port) };
+}
+
+function settingsOf(deps: TabDeps, terms: MeterTerms): Tab['settings'] {
+  const { sliceMs = DEFAULT_SLICE_MS, holdMs, warnMs, service, price } = terms;
+  const { tickMs } = deps;
+  // Early enough for a tick and the store's answer, so that a slice never runs out while there is money.
+  const leadMs = Math.floor(Math.min(sliceMs / 2, Math.max(2 * tickMs, sliceMs / 4)));
+  const shared = terms.charge === 'once' && price.unit === 'second';
+  return { service, unit: price.unit, shared, sliceMs, leadMs, tickMs, retryMs: RETRY_MS, holdMs, warnMs };
+}
+
+/** What to set aside, and what to be content with. */
+function firstAmounts(terms: MeterTerms, rate: Rate, sliceMs: number): readonly [first: Msat, least: Msat] {
+  const { unit } = terms.price;
+  if (unit === 'second') {
+    const sliceMsat = costOf(rate, sliceMs);
+    return [sliceMsat, sliceMsat];
+  }
+  const firstMsat = costOf(rate, terms.firstUnits ?? FIRST_UNITS[unit]);
+  const leastMsat = costOf(rate, terms.leastUnits ?? terms.firstUnits ?? LEAST_UNITS[unit]);
+  return [firstMsat, msat(Math.min(firstMsat, leastMsat))];
+}
+
+async function reserve(deps: TabDeps, asked: Reserve): Promise<ReserveOutcome> {
+  try {
+    return await deps.ledger.reserve(asked);
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'unavailable') {
+      const { accountId, leaseId } = asked;
+      void deps.unsettled.settle(() => deps.ledger.release({ accountId, leaseId, spendMsat: msat(0) }));
+    }
+    throw error;
+  }
+}

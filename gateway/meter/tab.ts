@@ -1,0 +1,430 @@
+import { type Msat, msat, ZERO_MSAT } from '../../node/msat.ts';
+import type { Commit, CommitOutcome } from '../ledger/store.ts';
+import type { MeteredUnit } from '../pricing/price.ts';
+import type { Lease } from './lease.ts';
+import { type Counter, Seconds } from './quantity.ts';
+import { unitsFor } from './rate.ts';
+import type { CutReason, MeterEnd, MeterNotice } from './terms.ts';
+import { NO_SLOT, type Timed } from './wheel.ts';
+
+/**
+ * Where a charge stands.
+ *
+ *     opening ──► running ◄──► holding ──► ended
+ *
+ * `opening`: a slice is set aside, nothing was delivered. `holding`: what was set aside is used up, nothing passes and no
+ * time is counted; first for the store's `answer` (the next slice was asked for, and nobody is told), then, when the answer
+ * is that there is no money, for `credit`.
+ */
+export type TabState =
+  | { readonly kind: 'opening' }
+  | { readonly kind: 'running' }
+  | {
+      readonly kind: 'holding';
+      readonly sinceMs: number;
+      readonly for: 'answer' | 'credit';
+      /** The hold ends, if no credit came; ms. */
+      readonly untilMs: number;
+      /** Steps that were prepared since the hold began. */
+      readonly asks: number;
+      /** The hold is over, and the store is asked for the last time: credit may have come without a word. */
+      readonly last: boolean;
+    }
+  | { readonly kind: 'ended'; readonly cutBy: CutReason | undefined };
+
+/** One connection of a tab. */
+export interface Member {
+  hold(): void;
+  resume(): void;
+  notice(notice: MeterNotice): void;
+  cut(by: CutReason): void;
+}
+
+/** What a tab asks of the wheel that drives it. */
+export interface TabPort {
+  schedule(tab: Tab, dueMs: number): void;
+  /** The tab wants a step; it is in the next store call. */
+  collect(tab: Tab): void;
+  billed(tab: Tab, amountMsat: Msat): void;
+  held(tab: Tab): void;
+  /** Nothing is delivered any more: settle it. */
+  ended(tab: Tab): void;
+}
+
+/** How a tab is driven; all ms. */
+export interface TabSettings {
+  readonly service: string;
+  readonly unit: MeteredUnit;
+  /** Several connections may share it; then what one of them did can't be told from what another did. */
+  readonly shared: boolean;
+  readonly sliceMs: number;
+  /** The next slice is asked for when this much is left of the present one. */
+  readonly leadMs: number;
+  readonly tickMs: number;
+  /** A held stream asks again this often, in case that nobody told us of the credit. */
+  readonly retryMs: number;
+  readonly holdMs: number;
+  readonly warnMs: number;
+}
+
+/**
+ * One lease, what is delivered on it, and the connections that it pays for: one, or with `charge: once` all of an account. All of
+ * its methods are synchronous; money moves only by steps that the store answers.
+ */
+export class Tab implements Timed {
+  slot = NO_SLOT;
+  readonly lease: Lease;
+  readonly quantity: Seconds | Counter;
+  readonly settings: TabSettings;
+  readonly members = new Set<Member>();
+  state: TabState = { kind: 'opening' };
+  heldMs = 0;
+  /** Set when it ended: what is to be paid for. */
+  finalUnits = 0;
+  /** Set when it ended: resolves when it was settled, or is in the hands of what settles it. */
+  settled: Promise<void> | undefined;
+  /** Told at the end. */
+  onEnd: (() => void) | undefined;
+  readonly #port: TabPort;
+  #active = 0;
+  #askAtMs: number;
+  #inFlight: PromiseWithResolvers<void> | undefined;
+  #failures = 0;
+  #warned = false;
+  /** Credit came since the last step was made. */
+  #credited = false;
+  #takenMsat = 0;
+
+  constructor(lease: Lease, quantity: Seconds | Counter, settings: TabSettings, port: TabPort) {
+    this.lease = lease;
+    this.quantity = quantity;
+    this.settings = settings;
+    this.#port = port;
+    this.#askAtMs = this.#keepAliveAt();
+  }
+
+  /** Resolves when no step is on its way. */
+  async answer(): Promise<void> {
+    await this.#inFlight?.promise;
+  }
+
+  /** A member's delivery begins. */
+  activate(nowMs: number): void {
+    if (this.state.kind === 'ended') return;
+    this.#active += 1;
+    if (this.state.kind === 'opening') this.state = { kind: 'running' };
+    if (this.#active === 1 && this.state.kind === 'running') this.quantity.start(nowMs);
+    this.#askAtMs = Math.min(this.#askAtMs, this.#nextAsk(nowMs));
+    this.#reschedule(nowMs);
+  }
+
+  /** A member's delivery is over. */
+  deactivate(nowMs: number): void {
+    if (this.state.kind === 'ended') return;
+    this.#active -= 1;
+    if (this.#active === 0) this.quantity.stop(nowMs, this.lease.coveredUnits);
+  }
+
+  /** Counts what is about to pass. @returns false when it must wait */
+  admit(units: number, nowMs: number): boolean {
+    const { quantity } = this;
+    if (this.state.kind === 'ended') return false;
+    if (this.state.kind === 'opening') this.state = { kind: 'running' };
+    if (!(quantity instanceof Seconds)) quantity.add(units);
+    return this.#checkCovered(units, nowMs);
+  }
+
+  /** What was admitted waits all the same. */
+  withhold(units: number): void {
+    if (!(this.quantity instanceof Seconds)) this.quantity.wait(units);
+  }
+
+  /** What waited goes on its way. */
+  flowed(units: number): void {
+    if (!(this.quantity instanceof Seconds)) this.quantity.passed(units);
+  }
+
+  /** In the lease's units; after the end, what is paid for. */
+  deliveredUnits(nowMs: number): number {
+    return this.state.kind === 'ended'
+      ? this.finalUnits
+      : this.quantity.delivered(nowMs, this.lease.coveredUnits);
+  }
+
+  /** A running total was reported. @returns false when it is more than is set aside */
+  raise(total: number, nowMs: number): boolean {
+    if (this.state.kind === 'ended') return false;
+    if (this.quantity instanceof Seconds) return true;
+    if (this.state.kind === 'opening') this.state = { kind: 'running' };
+    this.quantity.raise(total);
+    return this.#checkCovered(0, nowMs);
+  }
+
+  #checkCovered(units: number, nowMs: number): boolean {
+    const { quantity, lease } = this;
+    const counter = quantity instanceof Seconds ? undefined : quantity;
+    if (this.state.kind === 'holding' || quantity.usedUp(nowMs, lease.coveredUnits)) {
+      counter?.wait(units);
+      this.touch(nowMs);
+      return false;
+    }
+    if (counter === undefined || this.#inFlight !== undefined) return true;
+    const low = lease.coveredUnits - counter.counted() <= counter.aheadUnits / 2 && lease.balanceMsat > 0;
+    const nextMs = low && this.#failures === 0 ? nowMs : nowMs + this.settings.sliceMs;
+    if (nextMs < this.#askAtMs) {
+      this.#askAtMs = nextMs;
+      if (low) this.touch(nowMs);
+      else this.#reschedule(nowMs);
+    }
+    return true;
+  }
+
+  /** The wheel's tick, or something happened: moves the state, and asks for a step when one is due. */
+  touch(nowMs: number): void {
+    if (this.state.kind === 'ended') return;
+    const { lease } = this;
+    if (nowMs >= lease.expiresAtMs) {
+      this.end('lease-lost', nowMs);
+      return;
+    }
+    if (this.state.kind === 'running' && this.quantity.usedUp(nowMs, lease.coveredUnits)) this.#hold(nowMs);
+    if (this.#holdIsOver(nowMs)) {
+      this.end('unpaid', nowMs);
+      return;
+    }
+    if (this.#inFlight === undefined && nowMs >= this.#askAtMs) {
+      this.#inFlight = Promise.withResolvers();
+      this.#port.collect(this);
+    }
+    this.#reschedule(nowMs);
+  }
+
+  /** Before it is over, the store is asked once more: credit that came in time always counts. */
+  #holdIsOver(nowMs: number): boolean {
+    const { state } = this;
+    if (state.kind !== 'holding' || nowMs < state.untilMs || this.#inFlight !== undefined) return false;
+    if (state.last) return true;
+    this.state = { ...state, last: true };
+    this.#askAtMs = nowMs;
+    return false;
+  }
+
+  #hold(nowMs: number): void {
+    this.quantity.stop(nowMs, this.lease.coveredUnits);
+    this.state = {
+      kind: 'holding',
+      sinceMs: nowMs,
+      for: 'answer',
+      untilMs: Number.POSITIVE_INFINITY,
+      asks: 0,
+      last: false,
+    };
+    // While the store is away its own rhythm of retries holds.
+    if (this.#failures === 0) this.#askAtMs = nowMs;
+    for (const member of this.members) member.hold();
+  }
+
+  /** The next step for the store; once more the last one when its answer was lost. */
+  prepare(nowMs: number): Commit {
+    const { lease, quantity, state, settings } = this;
+    if (lease.pending !== undefined) return lease.pending;
+    if (!(quantity instanceof Seconds)) quantity.learn(nowMs, lease.coveredUnits);
+    if (state.kind === 'holding') this.state = { ...state, asks: state.asks + 1 };
+    const counted = quantity.counted(nowMs, lease.coveredUnits);
+    const ahead = quantity instanceof Seconds ? settings.sliceMs + settings.leadMs : quantity.aheadUnits;
+    const credited = this.#credited;
+    this.#credited = false;
+    const idle = state.kind === 'opening' || (quantity instanceof Seconds && this.#active === 0);
+    return lease.prepare(
+      {
+        deliveredUnits: quantity.delivered(nowMs, lease.coveredUnits),
+        needUnits: idle ? 0 : this.#needUnits(nowMs),
+        wantUnits: idle ? 0 : counted + ahead,
+        credited,
+      },
+      nowMs,
+    );
+  }
+
+  /** What must be covered before anything more passes. After a hold for credit, a whole slice: not a stutter. */
+  #needUnits(nowMs: number): number {
+    const counted = this.quantity.counted(nowMs, this.lease.coveredUnits);
+    if (!(this.quantity instanceof Seconds)) return counted;
+    const { state, settings } = this;
+    return counted + (state.kind === 'holding' && state.for === 'credit' ? settings.sliceMs : 1);
+  }
+
+  /** The store did not answer; what it did is unknown, and the same step is repeated. */
+  failed(nowMs: number): void {
+    this.#landed();
+    if (this.state.kind === 'ended') return;
+    this.#failures += 1;
+    const waitMs = this.settings.tickMs * 2 ** Math.min(this.#failures - 1, 10);
+    this.#askAtMs = nowMs + Math.min(waitMs, this.settings.retryMs);
+    this.touch(nowMs);
+  }
+
+  /** The store answered the step. */
+  answered(outcome: CommitOutcome, sentAtMs: number, nowMs: number): void {
+    this.#landed();
+    this.#failures = 0;
+    if (this.quantity instanceof Seconds) this.quantity.clamp(nowMs, this.lease.coveredUnits);
+    this.applied(outcome, sentAtMs);
+    if (this.state.kind === 'ended') return;
+    if (outcome.kind === 'gone' || outcome.kind === 'revoked' || outcome.kind === 'expired') {
+      this.end(outcome.kind === 'gone' ? 'lease-lost' : outcome.kind, nowMs);
+      return;
+    }
+    if (this.state.kind === 'holding') this.#tryResume(nowMs);
+    this.#warn(nowMs);
+    this.#askAtMs = this.#credited ? nowMs : this.#nextAsk(nowMs);
+    this.touch(nowMs);
+  }
+
+  /** Books an answer, also after the end. */
+  applied(outcome: CommitOutcome, sentAtMs: number): void {
+    const before = this.lease.committedMsat;
+    this.lease.apply(outcome, sentAtMs);
+    const spentMsat = msat(this.lease.committedMsat - before);
+    if (spentMsat > 0) this.#port.billed(this, spentMsat);
+  }
+
+  /** The lease ended in the store. @param spentMsat - undefined when it had expired before */
+  released(spentMsat: Msat | undefined): void {
+    this.lease.released(spentMsat ?? ZERO_MSAT);
+    if (spentMsat !== undefined && spentMsat > 0) this.#port.billed(this, spentMsat);
+  }
+
+  #landed(): void {
+    this.#inFlight?.resolve();
+    this.#inFlight = undefined;
+  }
+
+  #tryResume(nowMs: number): void {
+    const { state, lease, settings } = this;
+    if (state.kind !== 'holding') return;
+    const needUnits = this.#needUnits(nowMs);
+    if (lease.coveredUnits >= needUnits) {
+      this.#leaveHold(state.sinceMs, nowMs);
+      this.state = { kind: 'running' };
+      if (this.#active > 0) this.quantity.start(nowMs);
+      for (const member of this.members) member.resume();
+      if (state.for === 'credit') this.#tell({ kind: 'resumed', balanceMsat: lease.balanceMsat });
+      return;
+    }
+    const shortMsat = lease.shortOf(needUnits);
+    if (state.for === 'credit' || shortMsat <= lease.balanceMsat) return;
+    this.state = { ...state, for: 'credit', untilMs: nowMs + settings.holdMs };
+    this.#port.held(this);
+    const { holdMs } = settings;
+    const neededMsat = lease.shortOf(this.#needUnits(nowMs));
+    this.#tell({ kind: 'exhausted', holdMs, balanceMsat: lease.balanceMsat, neededMsat });
+  }
+
+  #leaveHold(sinceMs: number, nowMs: number): void {
+    this.heldMs += nowMs - sinceMs;
+  }
+
+  #tell(notice: MeterNotice): void {
+    for (const member of this.members) member.notice(notice);
+  }
+
+  /** Once a crossing; credit that lifts it well above the mark arms it again. */
+  #warn(nowMs: number): void {
+    const { settings, lease, quantity, state } = this;
+    const pace = quantity.pace();
+    if (settings.warnMs === 0 || state.kind !== 'running' || pace === 0) return;
+    const paidMsat = lease.committedMsat + lease.reservedMsat + lease.balanceMsat;
+    const leftUnits =
+      unitsFor(lease.rate, Math.min(paidMsat, Number.MAX_SAFE_INTEGER)) -
+      quantity.counted(nowMs, lease.coveredUnits);
+    const remainingMs = Math.max(0, Math.floor(leftUnits / pace));
+    if (remainingMs > settings.warnMs + 2 * settings.sliceMs) this.#warned = false;
+    if (this.#warned || remainingMs > settings.warnMs) return;
+    this.#warned = true;
+    this.#tell({ kind: 'low', remainingMs, balanceMsat: lease.balanceMsat });
+  }
+
+  #keepAliveAt(): number {
+    return this.lease.renewedAtMs + (this.lease.ttlSec * 1000) / 3;
+  }
+
+  /** When the next step is due, after an answer. */
+  #nextAsk(nowMs: number): number {
+    const { lease, quantity, settings, state } = this;
+    const keepAliveMs = this.#keepAliveAt();
+    const probeMs = Math.min(keepAliveMs, nowMs + settings.retryMs);
+    if (state.kind === 'opening') return keepAliveMs;
+    if (state.kind === 'holding') {
+      if (lease.shortOf(this.#needUnits(nowMs)) > lease.balanceMsat) return probeMs;
+      return state.asks === 0 ? nowMs : nowMs + settings.tickMs;
+    }
+    const isTime = quantity instanceof Seconds;
+    if (isTime && this.#active === 0) return keepAliveMs;
+    const leftUnits = lease.coveredUnits - quantity.counted(nowMs, lease.coveredUnits);
+    const lowUnits = isTime ? settings.leadMs : quantity.aheadUnits / 2;
+    if (leftUnits <= lowUnits) return lease.balanceMsat > 0 ? nowMs + settings.tickMs : probeMs;
+    if (isTime) return Math.min(keepAliveMs, nowMs + leftUnits - settings.leadMs);
+    return this.#owes(nowMs) ? Math.min(keepAliveMs, nowMs + settings.sliceMs) : keepAliveMs;
+  }
+
+  #owes(nowMs: number): boolean {
+    const { lease, quantity } = this;
+    const paidUnits = unitsFor(lease.rate, lease.committedMsat);
+    return quantity.delivered(nowMs, lease.coveredUnits) > paidUnits;
+  }
+
+  #reschedule(nowMs: number): void {
+    const { state } = this;
+    let dueMs = this.lease.expiresAtMs;
+    if (this.#inFlight === undefined) {
+      dueMs = Math.min(dueMs, this.#askAtMs);
+      if (state.kind === 'holding') dueMs = Math.min(dueMs, state.untilMs);
+    }
+    if (state.kind === 'running') {
+      dueMs = Math.min(dueMs, this.quantity.usedUpAtMs(nowMs, this.lease.coveredUnits));
+    }
+    this.#port.schedule(this, dueMs);
+  }
+
+  /** The account was credited: a held tab asks at once. */
+  credited(nowMs: number): void {
+    if (this.state.kind === 'ended') return;
+    this.#credited = true;
+    if (this.state.kind !== 'holding' || this.#failures > 0) return;
+    this.#askAtMs = nowMs;
+    this.touch(nowMs);
+  }
+
+  /** A member's connection is over. With the last one, so is the tab. */
+  leave(member: Member, how: MeterEnd, nowMs: number): void {
+    this.members.delete(member);
+    if (this.members.size > 0 || this.state.kind === 'ended') return;
+    const { quantity } = this;
+    if (how.units !== undefined && !(quantity instanceof Seconds)) quantity.correct(how.units);
+    this.end(undefined, nowMs);
+    if (how.waive === true && !this.settings.shared) this.finalUnits = 0;
+  }
+
+  /** What was billed since the last call: the part of the connection that asks. Their sum is what the tab was billed. */
+  takeBilled(nowMs: number): Msat {
+    const { lease } = this;
+    const billedMsat = lease.committedMsat + lease.owed(this.deliveredUnits(nowMs));
+    const takenMsat = msat(Math.max(0, billedMsat - this.#takenMsat));
+    this.#takenMsat += takenMsat;
+    return takenMsat;
+  }
+
+  /** Ends it. @param cutBy - undefined when the stream ended by itself */
+  end(cutBy: CutReason | undefined, nowMs: number): void {
+    const { state, quantity, lease } = this;
+    if (state.kind === 'ended') return;
+    if (state.kind === 'holding') this.#leaveHold(state.sinceMs, nowMs);
+    quantity.stop(nowMs, lease.coveredUnits);
+    this.finalUnits = quantity.delivered(nowMs, lease.coveredUnits);
+    this.state = { kind: 'ended', cutBy };
+    this.onEnd?.();
+    this.#port.ended(this);
+    if (cutBy !== undefined) for (const member of this.members) member.cut(cutBy);
+  }
+}
