@@ -93,29 +93,40 @@ export function assembleFlow(parts: FlowParts): Assembly {
 }
 
 function openInvoicer({ node, catalog, metrics, log, nowMs }: FlowParts, nowSec: () => number): Invoicer {
+  const identity = rememberedInfo(node);
   return createInvoicer({
     node,
-    nodeInfo: rememberedInfo(node),
+    nodeInfo: identity.ask,
     limits: () => catalog().config.challenge,
     throttle: createThrottle(nowMs),
     outstanding: createOutstanding(nowSec),
     nowMs,
     onFailed: (reason, error) => {
+      // Perhaps there is another node at the same address by now: the next invoice asks who it is.
+      if (reason === 'bad-invoice') identity.forget();
       metrics.invoiceFailed(reason);
       if (error !== undefined) log.warn(`no invoice could be made: ${reason}`, { err: error });
     },
   });
 }
 
-/** A node's identity does not change: it is asked until it answers once. */
-function rememberedInfo(node: LightningNode): () => Promise<NodeInfo> {
+/** A node's identity hardly ever changes: it is asked until it answers once, and again when its invoices are not its own. */
+function rememberedInfo(node: LightningNode): {
+  ask: (signal: AbortSignal) => Promise<NodeInfo>;
+  forget: () => void;
+} {
   let known: Promise<NodeInfo> | undefined;
-  return () => {
-    known ??= node.info().catch((error: unknown) => {
+  return {
+    ask: (signal) => {
+      known ??= node.info({ signal }).catch((error: unknown) => {
+        known = undefined;
+        throw error;
+      });
+      return known;
+    },
+    forget: () => {
       known = undefined;
-      throw error;
-    });
-    return known;
+    },
   };
 }
 

@@ -37,7 +37,7 @@ export interface Invoicer {
 export interface InvoicerDeps {
   readonly node: LightningNode;
   /** Who the node is, from its own mouth: invoices must be signed by its key, for its network. */
-  readonly nodeInfo: () => Promise<NodeInfo>;
+  readonly nodeInfo: (signal: AbortSignal) => Promise<NodeInfo>;
   readonly limits: () => ChallengeConfig;
   readonly throttle: Throttle;
   readonly outstanding: Outstanding;
@@ -53,16 +53,23 @@ const NODE_RETRY_SEC = 5;
 export function createInvoicer(deps: InvoicerDeps): Invoicer {
   const gate = createConcurrencyGate();
 
-  const askNode = async (order: InvoiceOrder, limits: ChallengeConfig): Promise<Invoice> => {
-    const info = await deps.nodeInfo();
+  const askNode = async (
+    order: InvoiceOrder,
+    limits: ChallengeConfig,
+    signal: AbortSignal,
+  ): Promise<Invoice> => {
+    if (signal.aborted) throw new NodeError('timeout', 'the requests before this one took the node too long');
+    const info = await deps.nodeInfo(signal);
     const invoice = await deps.node.createInvoice(
       { amountMsat: order.amountMsat, memo: order.memo, expirySec: limits.invoiceExpirySec },
-      { signal: AbortSignal.timeout(limits.nodeTimeoutMs) },
+      { signal },
     );
     checkInvoice(invoice, {
       amountMsat: order.amountMsat,
       network: info.network,
       payee: info.publicKey,
+      // The token is minted to outlive its invoice by what was sold; one that lives longer could be paid in vain.
+      maxExpirySec: limits.invoiceExpirySec,
       nowSec: Math.floor(deps.nowMs() / 1000),
     });
     return invoice;
@@ -72,8 +79,10 @@ export function createInvoicer(deps: InvoicerDeps): Invoicer {
     async createInvoice(order) {
       const limits = deps.limits();
       const place = admit(deps, order.asker, limits);
+      // From here on, not from the node's turn: a node that hangs must not keep a whole queue waiting one by one.
+      const signal = AbortSignal.timeout(limits.nodeTimeoutMs);
       try {
-        const invoice = await gate.run(limits.nodeConcurrency, () => askNode(order, limits));
+        const invoice = await gate.run(limits.nodeConcurrency, () => askNode(order, limits, signal));
         if (invoice === 'full') throw new NodeError('busy', 'too many requests wait for the node');
         place.hold(invoice.paymentHash, invoice.expiresAtSec);
         return invoice;

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { GatewayError } from '../../gateway/errors.ts';
+import { createInvoicer, type InvoicerDeps } from '../../gateway/flow/create-invoice.ts';
+import { createOutstanding } from '../../gateway/flow/outstanding.ts';
+import { createThrottle } from '../../gateway/flow/throttle.ts';
+import { sats } from '../../node/msat.ts';
+import { type LightningNode, NodeError } from '../../node/node.ts';
+import { createSimnet, GATEWAY_WALLET } from '../../node/simnet/simnet.ts';
+import { createSimulatedNode } from '../../node/simulated.ts';
+import { testConfig } from '../support/config.ts';
+
+const ORDER = { asker: { clientKey: 'a', hasPaid: false }, amountMsat: sats(10), memo: 'Test quote' };
+
+function invoicerOver(change: Partial<LightningNode>, limits = {}) {
+  const nowMs = Date.now;
+  const simnet = createSimnet({ nowMs });
+  const node = { ...createSimulatedNode(simnet, GATEWAY_WALLET), ...change };
+  const failures: Parameters<InvoicerDeps['onFailed']>[0][] = [];
+  const invoicer = createInvoicer({
+    node,
+    nodeInfo: (signal) => node.info({ signal }),
+    limits: () => ({ ...testConfig([]).challenge, ...limits }),
+    throttle: createThrottle(nowMs),
+    outstanding: createOutstanding(() => Math.floor(nowMs() / 1000)),
+    nowMs,
+    onFailed: (reason) => failures.push(reason),
+  });
+  return { invoicer, failures };
+}
+
+test('who waited behind a node that hangs until its time was over is answered without asking the node', async () => {
+  let asked = 0;
+  const gate = Promise.withResolvers<never>();
+  const { invoicer, failures } = invoicerOver(
+    {
+      createInvoice: () => {
+        asked += 1;
+        return gate.promise;
+      },
+    },
+    { nodeConcurrency: 1, nodeTimeoutMs: 20 },
+  );
+  const orders = Array.from({ length: 8 }, () => invoicer.createInvoice(ORDER));
+  const answers = Promise.allSettled(orders);
+  assert.equal(invoicer.outstanding(), 8);
+  // Timers end in the order of their ends: by then the time of all eight is over.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  gate.reject(new NodeError('timeout', 'the node did not answer'));
+  for (const answer of await answers) {
+    assert.ok(answer.status === 'rejected' && answer.reason instanceof GatewayError);
+    assert.equal(answer.reason.code, 'node-unavailable');
+  }
+  assert.equal(asked, 1);
+  assert.deepEqual(new Set(failures), new Set(['timeout']));
+  assert.equal(invoicer.outstanding(), 0);
+});
+
+test('an invoice holds its place until it is paid', async () => {
+  const { invoicer } = invoicerOver({}, { maxOutstandingPerClient: 1 });
+  const { paymentHash } = await invoicer.createInvoice(ORDER);
+  await assert.rejects(invoicer.createInvoice(ORDER), { code: 'throttled', retryAfterSec: 600 });
+  invoicer.paid(paymentHash);
+  await invoicer.createInvoice(ORDER);
+});
