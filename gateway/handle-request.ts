@@ -1,6 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Express } from 'express';
+import type { ServiceConfig } from '../config/config.ts';
 import type { Catalog } from './catalog.ts';
 import { ENDPOINTS_PREFIX } from './endpoints/app.ts';
 import { GatewayError } from './errors.ts';
@@ -64,7 +65,7 @@ async function handle(deps: HandlerDeps, arrival: Arrival): Promise<void> {
   } catch (error) {
     const known = asGatewayError(error);
     deps.recorder.failed(exchange, { method: req.method ?? '', path: req.url ?? '', receivedAtMs }, known);
-    sendError(arrival, known);
+    sendError(res, known, deps.catalog().config.corsOrigins);
   }
 }
 
@@ -86,8 +87,8 @@ function endpoint(deps: HandlerDeps, arrival: Arrival, target: Target): void {
 
 /** @throws GatewayError `no-service` */
 function matchExchange(catalog: Catalog, arrival: Arrival, target: Target, receivedAtMs: number): Exchange {
-  const { config, router } = catalog;
-  const service = router.match(arrival.req.method ?? 'GET', target.host, target.path);
+  const { config } = catalog;
+  const service = matchService(catalog, arrival.req, target);
   if (service === undefined) {
     throw new GatewayError(
       'no-service',
@@ -95,6 +96,19 @@ function matchExchange(catalog: Catalog, arrival: Arrival, target: Target, recei
     );
   }
   return { ...arrival, receivedAtMs, config, service, target, client: describeClient(catalog, arrival.req) };
+}
+
+/**
+ * A browser asks with OPTIONS before it sends a paid request: when that request would be paid for, so that this gateway answers
+ * the preflight itself, it belongs to the same service, whatever methods that one names.
+ */
+function matchService({ router }: Catalog, req: IncomingMessage, target: Target): ServiceConfig | undefined {
+  const service = router.match(req.method ?? 'GET', target.host, target.path);
+  const asked = req.headers['access-control-request-method'];
+  if (req.method !== 'OPTIONS' || asked === undefined) return service;
+  if (service !== undefined && service.price.kind !== 'free') return service;
+  const meant = router.match(asked, target.host, target.path);
+  return meant !== undefined && meant.price.kind !== 'free' ? meant : (service ?? meant);
 }
 
 function describeClient(catalog: Catalog, req: IncomingMessage): ExchangeClient {

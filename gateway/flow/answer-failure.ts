@@ -1,5 +1,7 @@
+import type { ServerResponse } from 'node:http';
 import { GatewayError, toErrorAnswer } from '../errors.ts';
 import type { ForwardOutcome, UpstreamFailurePhase } from '../proxy/forward.ts';
+import { corsHeaders } from './cors.ts';
 import type { Exchange } from './exchange.ts';
 
 const FAILURES: Record<UpstreamFailurePhase, () => GatewayError> = {
@@ -24,9 +26,9 @@ const FAILURES: Record<UpstreamFailurePhase, () => GatewayError> = {
 
 /** Answers a request whose upstream gave no response; does nothing when one has begun or the client is gone. */
 export function answerFailure(exchange: Exchange, forwarded: ForwardOutcome): void {
-  if (forwarded.kind === 'upstream-failed') sendError(exchange, FAILURES[forwarded.phase]());
+  if (forwarded.kind === 'upstream-failed') answerError(exchange, FAILURES[forwarded.phase]());
   if (forwarded.kind === 'body-too-large' && forwarded.when !== 'reset')
-    sendError(exchange, bodyTooLarge(exchange));
+    answerError(exchange, bodyTooLarge(exchange));
 }
 
 /** What a request body over the service's bound is answered with. */
@@ -38,11 +40,17 @@ export function bodyTooLarge(exchange: Exchange): GatewayError {
   );
 }
 
-/** Writes an error as the answer, unless another one has begun. */
-export function sendError(exchange: Pick<Exchange, 'res'>, error: unknown): void {
-  const { res } = exchange;
+function answerError({ res, config }: Exchange, error: GatewayError): void {
+  sendError(res, error, config.corsOrigins);
+}
+
+/**
+ * Writes an error as the answer, unless another one has begun.
+ * @param corsOrigins - who may read it from a page of another origin: without that, a script sees a network failure
+ */
+export function sendError(res: ServerResponse, error: unknown, corsOrigins: readonly string[]): void {
   if (res.headersSent || res.destroyed) return;
   const { status, headers, body } = toErrorAnswer(error);
-  res.writeHead(status, [...headers]);
+  res.writeHead(status, [...headers, ...corsHeaders(res.req, corsOrigins)]);
   res.end(body);
 }

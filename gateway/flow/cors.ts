@@ -19,6 +19,14 @@ export function corsHeaders(req: IncomingMessage, origins: readonly string[]): s
   return ['Access-Control-Allow-Origin', origin, 'Vary', 'Origin', 'Access-Control-Expose-Headers', EXPOSED];
 }
 
+/**
+ * The value of `Access-Control-Expose-Headers` for an answer whose upstream speaks CORS itself: what it exposes, and ours.
+ * @param theirs - what the upstream's own header says; undefined when it has none
+ */
+export function exposedBeside(theirs: string | undefined): string {
+  return theirs === undefined || theirs.trim() === '' ? EXPOSED : `${theirs}, ${EXPOSED}`;
+}
+
 /** The headers of a preflight's answer (204), or undefined when the request is no preflight. */
 export function preflightHeaders(req: IncomingMessage, origins: readonly string[]): string[] | undefined {
   const wanted = req.headers['access-control-request-method'];

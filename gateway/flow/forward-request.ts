@@ -11,7 +11,7 @@ import {
 import type { Upstreams } from '../proxy/upstream.ts';
 import { upstreamAuthority, upstreamOrigin, upstreamPath } from '../proxy/upstream-path.ts';
 import { type Charge, shownBalanceMsat } from './charge.ts';
-import { corsHeaders } from './cors.ts';
+import { corsHeaders, exposedBeside } from './cors.ts';
 import type { Exchange } from './exchange.ts';
 import { identityHeaders } from './identity.ts';
 import { forwardedQuery } from './read-credential.ts';
@@ -124,19 +124,44 @@ export function paidHeaders(
   const headers = ['L402-Price', compile(service).priceText];
   const balanceMsat = shownBalanceMsat(charge, !isCharged(service.chargeOn, status));
   if (balanceMsat !== undefined) headers.push('L402-Balance-Msat', String(balanceMsat));
-  // A shared cache in front would give the paid answer to the next, unpaid visitor.
-  if (service.cacheControl !== 'upstream') headers.push('Cache-Control', service.cacheControl);
-  if (req.headers.origin !== undefined && !hasHeader(upstreamHeaders, 'access-control-allow-origin')) {
+  if (service.cacheControl !== 'upstream') {
+    // A shared cache in front would give the paid answer to the next, unpaid visitor.
+    headers.push('Cache-Control', service.cacheControl, ...cacheHeadersOff(upstreamHeaders));
+  }
+  if (req.headers.origin === undefined) return headers;
+  if (headerValue(upstreamHeaders, 'access-control-allow-origin') === undefined)
     headers.push(...corsHeaders(req, config.corsOrigins));
+  else {
+    const theirs = headerValue(upstreamHeaders, 'access-control-expose-headers');
+    headers.push('Access-Control-Expose-Headers', exposedBeside(theirs));
   }
   return headers;
 }
 
-function hasHeader(flat: readonly string[], lowerName: string): boolean {
+/**
+ * Headers by which an upstream speaks to caches over the head of Cache-Control: `CDN-Cache-Control` and the vendors' names
+ * like it (RFC 9213), `Surrogate-Control`, and nginx's `X-Accel-Expires`.
+ */
+const OVER_CACHE_CONTROL = /^(?:(?:[a-z]+-){1,2}cache-control|surrogate-control|x-accel-expires)$/i;
+
+/** The same names with a value that stores nothing, for those that the upstream sent. */
+function cacheHeadersOff(upstreamHeaders: readonly string[]): string[] {
+  const off: string[] = [];
+  for (let at = 0; at < upstreamHeaders.length; at += 2) {
+    const name = upstreamHeaders[at] ?? '';
+    // No such name is shorter; most headers are told apart by that.
+    if (name.length < 15 || !OVER_CACHE_CONTROL.test(name)) continue;
+    off.push(name, name.toLowerCase() === 'x-accel-expires' ? '0' : 'no-store');
+  }
+  return off;
+}
+
+/** The first value of a header. */
+function headerValue(flat: readonly string[], lowerName: string): string | undefined {
   for (let at = 0; at < flat.length; at += 2) {
     const name = flat[at];
     if (name !== undefined && name.length === lowerName.length && name.toLowerCase() === lowerName)
-      return true;
+      return flat[at + 1];
   }
-  return false;
+  return undefined;
 }
