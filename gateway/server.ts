@@ -8,6 +8,7 @@ import { GatewayError, toErrorAnswer } from './errors.ts';
 import { discardBody } from './proxy/discard-body.ts';
 import { endWithAnswer } from './proxy/raw-answer.ts';
 import { hasBody } from './proxy/request-body.ts';
+import { parserRefusal, refuseHead, refuseUpgrade, tooSlow } from './request-refusal.ts';
 
 /*
  * Listeners: plain HTTP/1.1 and HTTPS. HTTP/2 is left out: in Node's compatibility layer a response has no connection of its
@@ -15,10 +16,10 @@ import { hasBody } from './proxy/request-body.ts';
  * that speaks HTTP/2 or 3 to browsers can stand in front (trustedProxies).
  */
 
-/** What the parser or the limits refused before there was a request. */
+/** What the parser or the limits refused, before anybody looked at the request. */
 export interface RefusedConnection {
   readonly status: number;
-  /** Node's code (`HPE_INVALID_HEADER_TOKEN`, `ERR_HTTP_REQUEST_TIMEOUT` …). */
+  /** Node's code (`HPE_INVALID_HEADER_TOKEN`, `ERR_HTTP_REQUEST_TIMEOUT` …) or a GatewayErrorCode. */
   readonly reason: string;
   readonly remoteAddress: string | undefined;
 }
@@ -60,6 +61,8 @@ export interface HttpServer {
 const MAX_PIPELINED = 32;
 /** While draining, connections that fell idle are closed this often, ms. */
 const DRAIN_SWEEP_MS = 50;
+
+const DRAINING = new GatewayError('draining', 'The gateway is shutting down.', { retryAfterSec: 1 });
 
 /** One client connection: what is under way on it, oldest first. */
 interface Connection {
@@ -166,7 +169,7 @@ function configure(state: ServerState): void {
     socket.once('close', () => connections.delete(socket));
   });
   server.on('request', (req, res) => onRequest(state, req, res, undefined));
-  server.on('checkContinue', (req, res) => onRequest(state, req, res, () => res.writeContinue()));
+  server.on('checkContinue', (req, res) => onRequest(state, req, res, () => sendContinue(res)));
   server.on('checkExpectation', (req, res) => {
     if (!admitConnection(state, req, res)) return;
     refuse(state, res, new GatewayError('expectation-refused', 'Only "Expect: 100-continue" is understood.'));
@@ -174,9 +177,18 @@ function configure(state: ServerState): void {
   server.on('upgrade', (req, socket, head) => {
     // Node takes its own listeners off; an error that nobody hears would end the process.
     socket.on('error', () => {});
-    const refusal = refuseHead(req, limits) ?? refuseUpgrade(state, req);
-    if (refusal === undefined) handlers.onUpgrade(req, socket, head);
-    else endWithAnswer(socket, toErrorAnswer(refusal));
+    // Behind a request that is not answered yet, the tunnel's bytes and that answer would run into each other.
+    if (isBusy(state, socket)) {
+      socket.destroy();
+      return;
+    }
+    const refusal = refuseHead(req, limits) ?? refuseUpgrade(req) ?? (state.draining ? DRAINING : undefined);
+    if (refusal === undefined) {
+      handlers.onUpgrade(req, socket, head);
+      return;
+    }
+    endWithAnswer(socket, toErrorAnswer(refusal));
+    noteRefusal(state, refusal.status, refusal.code, socket);
   });
   server.on('connect', (_req, socket) => {
     endWithAnswer(
@@ -187,11 +199,16 @@ function configure(state: ServerState): void {
   server.on('clientError', (error: Error & { code?: string }, socket) => onClientError(state, error, socket));
 }
 
+/** Once the head of the answer is out, it is too late, and nobody waits any more. */
+function sendContinue(res: ServerResponse): void {
+  if (!res.headersSent) res.writeContinue();
+}
+
 function onRequest(
   state: ServerState,
   req: IncomingMessage,
   res: ServerResponse,
-  sendContinue: (() => void) | undefined,
+  continueIt: (() => void) | undefined,
 ): void {
   if (!admitConnection(state, req, res)) return;
   const refusal = refuseHead(req, state.limits);
@@ -200,7 +217,7 @@ function onRequest(
     return;
   }
   if (state.draining) res.shouldKeepAlive = false;
-  state.handlers.onRequest(req, res, sendContinue);
+  state.handlers.onRequest(req, res, continueIt);
 }
 
 /** Notes a response as under way; refuses it when too many are. */
@@ -222,81 +239,34 @@ function admitConnection(state: ServerState, req: IncomingMessage, res: ServerRe
   return false;
 }
 
-/** What a request's head may not be, whatever it asks for. */
-function refuseHead(req: IncomingMessage, limits: LimitsConfig): GatewayError | undefined {
-  const { rawHeaders } = req;
-  if ((req.url?.length ?? 0) > limits.maxUrlBytes) {
-    return new GatewayError('uri-too-long', `The request target is over ${limits.maxUrlBytes} bytes.`);
-  }
-  if (rawHeaders.length > limits.maxHeaderCount * 2) {
-    return new GatewayError(
-      'headers-too-large',
-      `The request has over ${limits.maxHeaderCount} header lines.`,
-    );
-  }
-  if (req.method === 'TRACE') return new GatewayError('method-refused', 'TRACE is refused.');
-  const framing = req.headers['transfer-encoding'];
-  // Node reports a coding that it does not know only after the request; and HTTP/1.0 has none (RFC 9112, 6.1).
-  if (framing !== undefined && (framing.toLowerCase() !== 'chunked' || req.httpVersionMinor !== 1)) {
-    return new GatewayError('bad-request', 'The only Transfer-Encoding understood is chunked.');
-  }
-  let hosts = 0;
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] ?? '';
-    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
-  }
-  // RFC 9112, 3.2: two hosts are how a request is matched as one and served as another.
-  if (hosts > 1) return new GatewayError('bad-request', 'The request has more than one Host header.');
-  if (hosts === 0 && req.httpVersionMinor === 1)
-    return new GatewayError('bad-request', 'The request has no Host header.');
-  return undefined;
-}
-
-/** An upgrade has no body (RFC 6455, 4.1); with one, the bytes after the head would be read in two ways. */
-function refuseUpgrade(state: ServerState, req: IncomingMessage): GatewayError | undefined {
-  if (state.draining)
-    return new GatewayError('draining', 'The gateway is shutting down.', { retryAfterSec: 1 });
-  return hasBody(req) ? new GatewayError('bad-request', 'A WebSocket upgrade has no body.') : undefined;
-}
-
 function refuse(state: ServerState, res: ServerResponse, error: GatewayError): void {
   const connection = state.connections.get(res.req.socket);
   if (connection !== undefined) connection.refused = true;
   const { status, headers, body } = toErrorAnswer(error);
   res.writeHead(status, [...headers, 'Connection', 'close']).end(body);
+  noteRefusal(state, status, error.code, res.req.socket);
 }
 
 function onClientError(state: ServerState, error: Error & { code?: string }, socket: Duplex): void {
   const reason = error.code ?? error.name;
-  const busy = state.connections.get(socket)?.responses.some((res) => !res.writableFinished) ?? false;
   // In the middle of a response, an answer would be taken for a part of its body.
-  if (busy || reason === 'ECONNRESET' || !socket.writable) {
+  if (isBusy(state, socket) || reason === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
   const refusal = parserRefusal(reason);
-  const { status, headers, body } = toErrorAnswer(refusal.error);
-  endWithAnswer(socket, { status: refusal.status ?? status, headers, body });
-  const remoteAddress = 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined;
-  state.handlers.onRefused?.({ status: refusal.status ?? status, reason, remoteAddress });
+  endWithAnswer(socket, refusal);
+  noteRefusal(state, refusal.status, reason, socket);
 }
 
-function parserRefusal(reason: string): { readonly error: GatewayError; readonly status?: number } {
-  switch (reason) {
-    case 'HPE_HEADER_OVERFLOW':
-      return { error: new GatewayError('headers-too-large', 'The request head is too large.') };
-    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return {
-        error: new GatewayError('body-too-large', 'The chunk extensions of the request body are too large.'),
-      };
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return {
-        error: new GatewayError('bad-request', 'The request head did not arrive in time.'),
-        status: 408,
-      };
-    default:
-      return { error: new GatewayError('bad-request', 'The request is not valid HTTP/1.1.') };
-  }
+/** An answer on this connection is owed or under way. */
+function isBusy(state: ServerState, socket: Duplex): boolean {
+  return state.connections.get(socket)?.responses.some((res) => !res.writableFinished) ?? false;
+}
+
+function noteRefusal(state: ServerState, status: number, reason: string, socket: Duplex): void {
+  const remoteAddress = 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined;
+  state.handlers.onRefused?.({ status, reason, remoteAddress });
 }
 
 /**
@@ -311,13 +281,10 @@ function onIdle(state: ServerState, socket: Socket): void {
     return;
   }
   const { req } = current;
-  if (!req.complete && !req.isPaused()) {
-    if (!current.headersSent)
-      endWithAnswer(socket, {
-        ...toErrorAnswer(new GatewayError('bad-request', 'The request body stopped.')),
-        status: 408,
-      });
-    else socket.destroy();
+  // Nobody reads while a payment is checked or the upstream is behind: then the client owes nothing.
+  if (!req.complete && req.readableFlowing === true && !req.isPaused()) {
+    if (current.headersSent) socket.destroy();
+    else endWithAnswer(socket, tooSlow('The request body stopped.'));
     return;
   }
   socket.setTimeout(state.limits.clientIdleTimeoutMs);
@@ -329,6 +296,11 @@ function listen(state: ServerState, listener: Listener): Promise<BoundAddress> {
   server.once('error', reject);
   server.listen({ host: listener.host, port: listener.port }, () => {
     server.off('error', reject);
+    // What fails now is one accept (no file descriptors left, above all): no reason to end the process.
+    server.on('error', (error: NodeJS.ErrnoException) => {
+      const reason = error.code ?? error.name;
+      state.handlers.onRefused?.({ status: 503, reason, remoteAddress: undefined });
+    });
     const bound = server.address();
     if (bound === null || typeof bound === 'string') reject(new Error('the server listens on no TCP port'));
     else resolve(boundAddress(bound, listener));

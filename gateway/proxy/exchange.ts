@@ -60,6 +60,8 @@ export class Exchange implements Handler, ClientBound, Swept {
   start(body: RequestBody | undefined): void {
     this.#body = body;
     if (!bindToClient(this.#socket, this)) {
+      // Gone already; or it has so much under way that it can't be a client that reads its answers.
+      resetClient(this.#socket);
       this.clientClosed();
       return;
     }

@@ -96,6 +96,17 @@ test('an upgrade with a body is refused, and the body is no request', async () =
   assert.deepEqual([served.seen, served.upgrades], [[], []]);
 });
 
+test('an upgrade behind a request that is not answered yet ends the connection', async () => {
+  const served = await kept(serve({ onRequest: () => {} }));
+  const client = await rawClient(
+    served.port,
+    `${GET}\r\n${GET}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+  );
+  await client.ended();
+  assert.equal(client.text(), '');
+  assert.deepEqual([served.seen, served.upgrades], [['GET /x'], []]);
+});
+
 test('TRACE and CONNECT are refused', async () => {
   const served = await kept(serve());
   for (const line of ['TRACE /x', 'CONNECT evil.example:443']) {
