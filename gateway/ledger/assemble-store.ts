@@ -30,6 +30,8 @@ import { spend, voidSpend } from './verbs/spends.ts';
 
 /** Commits that run in one transaction: ten thousand streams in one would hold the event loop too long. */
 const COMMIT_CHUNK = 250;
+/** Offers of one account in an answer. */
+const MAX_ACCOUNT_OFFERS = 100;
 
 type Part<K extends keyof Store> = Pick<Store, K>;
 
@@ -148,7 +150,13 @@ function accountVerbs(engine: Engine): Part<'account' | 'revoke' | 'revocationsA
 function offerVerbs(
   engine: Engine,
 ): Part<
-  'offer' | 'settleOffer' | 'openOffers' | 'dropOffer' | 'settlementCursor' | 'advanceSettlementCursor'
+  | 'offer'
+  | 'settleOffer'
+  | 'openOffers'
+  | 'offersOf'
+  | 'dropOffer'
+  | 'settlementCursor'
+  | 'advanceSettlementCursor'
 > {
   return {
     offer: async (asked, maxOutstanding) => {
@@ -164,6 +172,12 @@ function offerVerbs(
     openOffers: async (afterHash, limit) => {
       checkPage(afterHash, limit);
       return engine.read('openOffers', (books) => books.openOffers(afterHash, limit));
+    },
+    offersOf: async (accountId) => {
+      checkAccountId(accountId);
+      return engine.read('offersOf', (books, nowSec) =>
+        books.payableOffers(accountId, nowSec, MAX_ACCOUNT_OFFERS),
+      );
     },
     dropOffer: async (paymentHash) => {
       checkPaymentHash(paymentHash);

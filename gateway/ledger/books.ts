@@ -118,6 +118,8 @@ export interface OfferBooks {
   removeOffer(paymentHash: string): void;
   /** Offers of an account, not settled, whose invoice ends after `nowSec`. */
   countPayableOffers(accountId: string, nowSec: number): number;
+  /** The same offers, the one that ends last first. */
+  payableOffers(accountId: string, nowSec: number, limit: number): readonly Offer[];
   openOffers(afterHash: string, limit: number): readonly Offer[];
   /** Forgets offers whose credit ended at or before `watermarkSec`; how many. */
   forgetOffers(watermarkSec: number, limit: number): number;

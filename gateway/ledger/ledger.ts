@@ -29,6 +29,7 @@ export interface Ledger
     | 'offer'
     | 'settleOffer'
     | 'openOffers'
+    | 'offersOf'
     | 'dropOffer'
     | 'settlementCursor'
     | 'advanceSettlementCursor'

@@ -213,7 +213,12 @@ export type OfferOutcome = {
  * to credit. `underpaid`: nothing changed. `too-late`: the credit would be over by now; the offer is closed.
  */
 export type SettleOutcome =
-  | { readonly kind: 'credited' | 'repeated'; readonly account: Account }
+  | {
+      readonly kind: 'credited' | 'repeated';
+      readonly account: Account;
+      /** What this call credited: less than was paid when a preimage had credited the offer before; 0 when repeated. */
+      readonly creditedMsat: Msat;
+    }
   | { readonly kind: 'no-offer' | 'underpaid' | 'too-late' };
 
 /** One revocation; `until` as Unix seconds, when nothing of that account can be valid any more. */
@@ -310,6 +315,8 @@ export interface Store {
   settleOffer(paymentHash: string, paidMsat: Msat): Promise<SettleOutcome>;
   /** Offers neither settled nor dropped, by payment hash; at most `limit` (1 to 1,000) that sort after `afterHash` ('': all). */
   openOffers(afterHash: string, limit: number): Promise<readonly Offer[]>;
+  /** Offers of one account, not settled, whose invoice can still be paid; the latest 100 by expiry. */
+  offersOf(accountId: string): Promise<readonly Offer[]>;
   /** The node says that its invoice is cancelled, or expired and unpaid. */
   dropOffer(paymentHash: string): Promise<void>;
 

@@ -182,6 +182,12 @@ function leaseBooks({ leases }: Tables): LeaseBooks {
 }
 
 function offerBooks({ offers }: Tables): OfferBooks {
+  const payable = (accountId: string, nowSec: number) =>
+    take(
+      offers,
+      offers.size,
+      (row) => row.accountId === accountId && !row.settled && row.invoiceExpiresAtSec > nowSec,
+    );
   return {
     offer: (paymentHash) => offers.get(paymentHash),
     addOffer: (offer) => void offers.set(offer.paymentHash, { ...offer, settled: false }),
@@ -190,12 +196,12 @@ function offerBooks({ offers }: Tables): OfferBooks {
       if (row) offers.set(paymentHash, { ...row, settled: true });
     },
     removeOffer: (paymentHash) => void offers.delete(paymentHash),
-    countPayableOffers: (accountId, nowSec) =>
-      take(
-        offers,
-        offers.size,
-        (row) => row.accountId === accountId && !row.settled && row.invoiceExpiresAtSec > nowSec,
-      ).length,
+    countPayableOffers: (accountId, nowSec) => payable(accountId, nowSec).length,
+    payableOffers: (accountId, nowSec, limit) =>
+      payable(accountId, nowSec)
+        .sort((a, b) => b.invoiceExpiresAtSec - a.invoiceExpiresAtSec)
+        .slice(0, limit)
+        .map(({ settled: _, ...offer }): Offer => offer),
     openOffers: (afterHash, limit) =>
       take(offers, offers.size, (row) => !row.settled && row.paymentHash > afterHash)
         .sort((a, b) => (a.paymentHash < b.paymentHash ? -1 : 1))

@@ -26,6 +26,10 @@ export function offersTable(db: DatabaseSync): OfferBooks {
   const countPayable = db.prepare(
     'SELECT count(*) AS n FROM offers WHERE account_id = ? AND settled = 0 AND invoice_expires_at_sec > ?',
   );
+  const payable = db.prepare(
+    `SELECT ${COLUMNS} FROM offers WHERE account_id = ? AND settled = 0 AND invoice_expires_at_sec > ?
+       ORDER BY invoice_expires_at_sec DESC LIMIT ?`,
+  );
   const open = db.prepare(
     `SELECT ${COLUMNS} FROM offers WHERE settled = 0 AND payment_hash > ? ORDER BY payment_hash LIMIT ?`,
   );
@@ -49,6 +53,7 @@ export function offersTable(db: DatabaseSync): OfferBooks {
       remove.run(paymentHash);
     },
     countPayableOffers: (accountId, nowSec) => integer(countPayable.get(accountId, nowSec) ?? {}, 'n'),
+    payableOffers: (accountId, nowSec, limit) => payable.all(accountId, nowSec, limit).map(toOffer),
     openOffers: (afterHash, limit) => open.all(afterHash, limit).map(toOffer),
     forgetOffers: (watermarkSec, limit) => Number(forget.run(watermarkSec, limit).changes),
   };

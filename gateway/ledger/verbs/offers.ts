@@ -1,4 +1,4 @@
-import { type Msat, subtractMsat } from '../../../node/msat.ts';
+import { addMsat, type Msat, subtractMsat, ZERO_MSAT } from '../../../node/msat.ts';
 import type { Books, OfferRow } from '../books.ts';
 import { type Offer, type OfferOutcome, type SettleOutcome, StoreError } from '../store.ts';
 import { isOver } from './accounts.ts';
@@ -56,8 +56,11 @@ export function settleOffer(
       : credit(books, nowSec, { ...terms, creditKey: `${paymentHash}:excess`, amountMsat: excessMsat });
   if (!known.settled) books.settleOffer(paymentHash);
   if (excess.kind === 'too-late') return { kind: 'too-late' };
-  const credited = main.kind === 'credited' || excess.kind === 'credited';
-  return { kind: credited ? 'credited' : 'repeated', account: excess.account };
+  const creditedMsat = addMsat(
+    main.kind === 'credited' ? amountMsat : ZERO_MSAT,
+    excess !== main && excess.kind === 'credited' ? excessMsat : ZERO_MSAT,
+  );
+  return { kind: creditedMsat > 0 ? 'credited' : 'repeated', account: excess.account, creditedMsat };
 }
 
 /** Rule of {@link Store.dropOffer}: a settled offer stays known until it is purged. */

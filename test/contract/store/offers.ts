@@ -79,6 +79,26 @@ function askingContract(it: ContractTest): void {
     await assertStoreError('invalid', store.offer(offerOf(subject, over), 3));
   });
 
+  it('an account is shown its offers that can still be paid, and no others', async (subject) => {
+    const { store, clock } = subject;
+    await fund(subject, ALICE, 100);
+    await fund(subject, BOB, 100);
+    const late = { paymentHash: hash(2), invoiceExpiresAtSec: clock.nowSec() + 900 };
+    await store.offer(offerOf(subject, { paymentHash: hash(1) }), 10);
+    await store.offer(offerOf(subject, late), 10);
+    await store.offer(offerOf(subject, { paymentHash: hash(3) }), 10);
+    await store.offer(offerOf(subject, { paymentHash: hash(4), accountId: BOB }), 10);
+    await store.settleOffer(hash(3), msat(5_000));
+    const first = offerOf(subject, { paymentHash: hash(1) });
+    assert.deepEqual(await store.offersOf(ALICE), [offerOf(subject, late), first]);
+    clock.advanceSec(600);
+    assert.deepEqual(
+      (await store.offersOf(ALICE)).map(({ paymentHash }) => paymentHash),
+      [hash(2)],
+    );
+    assert.deepEqual(await store.offersOf(hash(0xdead)), []);
+  });
+
   it('open offers are read page by page, by payment hash', async (subject) => {
     const { store } = subject;
     await fund(subject, ALICE, 100);
@@ -106,11 +126,11 @@ function settlingContract(it: ContractTest): void {
     assert.deepEqual(await store.settleOffer(hash(0x70), msat(4_999)), { kind: 'underpaid' });
     const settled = await store.settleOffer(hash(0x70), msat(5_000));
     assert.ok(settled.kind === 'credited');
-    assert.equal(settled.account.balanceMsat, 5_100);
+    assert.deepEqual([settled.account.balanceMsat, settled.creditedMsat], [5_100, 5_000]);
     assert.equal(settled.account.expiresAtSec, offerOf(subject).creditExpiresAtSec);
     const again = await store.settleOffer(hash(0x70), msat(5_000));
     assert.ok(again.kind === 'repeated');
-    assert.equal(again.account.balanceMsat, 5_100);
+    assert.deepEqual([again.account.balanceMsat, again.creditedMsat], [5_100, 0]);
     await store.dropOffer(hash(0x70));
     assert.equal((await store.settleOffer(hash(0x70), msat(5_000))).kind, 'repeated');
   });
@@ -129,7 +149,8 @@ function settlingContract(it: ContractTest): void {
     await store.offer(offerOf(subject, { paymentHash: hash(0x71) }), 9);
     await store.redeem(claimOf(subject, { ...terms, paymentHash: hash(0x71) }));
     assert.equal(await balanceOf(store, ALICE), 10_107);
-    assert.equal((await store.settleOffer(hash(0x71), msat(5_003))).kind, 'credited');
+    const excess = await store.settleOffer(hash(0x71), msat(5_003));
+    assert.deepEqual([excess.kind, excess.kind === 'credited' && excess.creditedMsat], ['credited', 3]);
     assert.equal((await store.settleOffer(hash(0x71), msat(5_003))).kind, 'repeated');
     assert.equal(await balanceOf(store, ALICE), 10_110);
   });
