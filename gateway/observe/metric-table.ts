@@ -48,8 +48,26 @@ export const METRICS = {
   settlements: {
     name: 'sluice_settlements_total',
     type: 'counter',
-    help: "Settled invoices of ours that the node's feed reported, by what became of them.",
+    help: 'Payments that the node reported, by what became of them: `no-offer` is every payment that was no top-up.',
     labels: ['outcome'],
+  },
+  settlementFeed: {
+    name: 'sluice_settlement_feed_connected',
+    type: 'gauge',
+    help: "Whether the node's feed of settlements stands (1) or top-ups wait to be credited (0).",
+    labels: [],
+  },
+  settlementLag: {
+    name: 'sluice_settlement_lag_seconds',
+    type: 'gauge',
+    help: 'How long after it was paid the last payment of the feed was looked at, seconds.',
+    labels: [],
+  },
+  openOffers: {
+    name: 'sluice_top_ups_open',
+    type: 'gauge',
+    help: 'Top-ups asked for and not known to be paid or ended, as of the last look-up at the node.',
+    labels: [],
   },
   earned: {
     name: 'sluice_earned_msat_total',

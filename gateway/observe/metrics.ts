@@ -30,7 +30,7 @@ export type RequestOutcome =
 export type InvoiceFailure = NodeErrorCode | 'throttled' | 'outstanding';
 
 /** What became of a settlement that the node reported. */
-export type SettlementOutcome = 'credited' | 'repeated' | 'no-offer' | 'underpaid' | 'failed';
+export type SettlementOutcome = 'credited' | 'repeated' | 'no-offer' | 'underpaid' | 'too-late' | 'failed';
 
 /** Values read when somebody scrapes. */
 export interface GaugeSources {
@@ -38,6 +38,11 @@ export interface GaugeSources {
   readonly connections?: () => number;
   readonly tunnels?: () => number;
   readonly credentialCache?: () => { readonly entries: number; readonly bytes: number };
+  readonly settlementFeed?: () => {
+    readonly connected: boolean;
+    readonly lagMs: number;
+    readonly openOffers: number;
+  };
 }
 
 /** What one service did since this process started. Amounts msat. */
@@ -150,6 +155,9 @@ function createGauges(registry: Registry, version: string) {
   createPulledGauge(METRICS.tunnels, registry, () => sources.tunnels?.() ?? 0);
   createPulledGauge(METRICS.cacheEntries, registry, () => sources.credentialCache?.().entries ?? 0);
   createPulledGauge(METRICS.cacheBytes, registry, () => sources.credentialCache?.().bytes ?? 0);
+  createPulledGauge(METRICS.settlementFeed, registry, () => (sources.settlementFeed?.().connected ? 1 : 0));
+  createPulledGauge(METRICS.settlementLag, registry, () => (sources.settlementFeed?.().lagMs ?? 0) / 1000);
+  createPulledGauge(METRICS.openOffers, registry, () => sources.settlementFeed?.().openOffers ?? 0);
   const ready = new Gauge({
     name: METRICS.ready.name,
     help: METRICS.ready.help,

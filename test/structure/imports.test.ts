@@ -22,6 +22,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'gateway/meter': [...SHARED, 'gateway/ledger', 'gateway/pricing', 'gateway/observe'],
   'gateway/proxy': [...SHARED, 'gateway/meter', 'gateway/observe'],
   'gateway/paywall': ['node', 'gateway/pricing'],
+  'gateway/settlements': ['node', 'gateway/ledger', 'gateway/observe'],
+  // What a session cookie is, and what it stands for: the flow reads it, an endpoint gives it.
+  'gateway/session': ['gateway/l402'],
   'gateway/demo': [],
   'gateway/observe': [...SHARED, 'gateway/ledger', 'gateway/pricing'],
   'gateway/endpoints': [...SHARED, 'gateway/ledger', 'gateway/observe', 'gateway/pricing', 'gateway/paywall'],
