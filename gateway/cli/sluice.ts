@@ -39,10 +39,10 @@ export function sluiceProgram(io: Io): Command {
 
 /** What a person can mend is said in words; anything else is a bug and keeps its stack. */
 function explain(error: unknown): string {
-  if (error instanceof ConfigError || error instanceof NodeError || error instanceof StoreError)
-    return error.message;
   if (error instanceof CommanderError) return '';
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const known = [ConfigError, FlagsError, NodeError, StoreError, StoreMismatchError];
+  return known.some((kind) => error instanceof kind) ? error.message : (error.stack ?? error.message);
 }
 
 const io = processIo();
