@@ -1,6 +1,7 @@
 import type { ServiceConfig } from '../../config/config.ts';
 import type { LightningNode } from '../../node/node.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import { formatPrice } from '../pricing/format-price.ts';
 import type { ForwardOutcome } from '../proxy/forward.ts';
 import { announcedLength } from '../proxy/request-body.ts';
 import { resetClient } from '../proxy/reset-client.ts';
@@ -126,7 +127,7 @@ async function challenge(deps: FlowDeps, exchange: Exchange, unpaid: Unpaid): Pr
     memo: `${config.challenge.memo}: ${service.name}`,
   });
   deps.onInvoice(service);
-  const macaroon = mintToken(deps.keys, service, quote, invoice, renewableAccount(reason, grant));
+  const macaroon = mintToken(deps.keys, service, quote, invoice, renewableAccount(service, reason, grant));
   await sendChallenge(exchange, {
     reason,
     quote,
@@ -139,10 +140,16 @@ async function challenge(deps: FlowDeps, exchange: Exchange, unpaid: Unpaid): Pr
 
 /**
  * The account that the payment of a new challenge shall credit. Only the whole, spent credential may go on with its account:
- * a narrowed one must not widen itself, and what is expired or revoked stays so.
+ * a narrowed one must not widen itself, and what is expired or revoked stays so. And only at the price that it was bought at:
+ * on one account the older, cheaper credential would spend at its locked price what was bought at a higher one.
  */
-function renewableAccount(reason: ChallengeReason, grant: Grant | undefined): string | undefined {
-  return reason === 'spent' && grant !== undefined && !grant.narrowed ? grant.minted.accountId : undefined;
+function renewableAccount(
+  { price }: ServiceConfig,
+  reason: ChallengeReason,
+  grant: Grant | undefined,
+): string | undefined {
+  if (reason !== 'spent' || grant === undefined || grant.narrowed) return undefined;
+  return grant.minted.price === formatPrice(price) ? grant.minted.accountId : undefined;
 }
 
 async function forwardFree(deps: FlowDeps, exchange: Exchange): Promise<FlowOutcome> {
