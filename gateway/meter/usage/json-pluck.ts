@@ -40,6 +40,8 @@ export class JsonPluck {
   /** The value being kept: its path, and how many containers were open where it began. */
   #kept: { readonly path: JsonPath; readonly depth: number; readonly parts: Buffer[] } | undefined;
   #keptBytes = 0;
+  /** Set when the value that is being kept ended at the byte at hand: whether that byte belongs to it (`after`). */
+  #closing: 'before' | 'after' | undefined;
   #gaveUp = false;
 
   /** @param paths - none of them the beginning of another */
@@ -76,9 +78,6 @@ export class JsonPluck {
     }
     if (this.#kept !== undefined && !this.#gaveUp) this.#keep(bytes.subarray(from));
   }
-
-  /** Set when the value that is being kept ended at the byte at hand. */
-  #closing: 'before' | 'after' | undefined;
 
   /** One byte outside of a string. @returns where to go on */
   #byte(bytes: Buffer, at: number): number {

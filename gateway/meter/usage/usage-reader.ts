@@ -49,7 +49,9 @@ export class UsageReader {
     unreadable: false,
   };
   #body: BodyReader | undefined;
+  /** A compressed body: its decoder, and the reader of what comes out. */
   #copy: DecodedCopy | undefined;
+  #copied: BodyReader | undefined;
   #firmMsat: Msat = ZERO_MSAT;
   #flushed = false;
 
@@ -87,8 +89,6 @@ export class UsageReader {
     this.#copied = body;
     this.#facts.unreadable = this.#copy === undefined;
   }
-
-  #copied: BodyReader | undefined;
 
   /** The next bytes of the body. @returns the bytes to hand on in their place: the same, or without a chunk that nobody asked for */
   chunk(bytes: Buffer): Buffer {
