@@ -7,6 +7,7 @@ export interface Unsettled {
   size(): number;
   /** One more try of all that waits, now. */
   retry(): Promise<void>;
+  /** Stops trying; what still waits is given up, and said. */
   close(): void;
 }
 
@@ -67,6 +68,10 @@ export function createUnsettled(deps: UnsettledDeps): Unsettled {
     },
     size: () => waiting.length,
     retry,
-    close: () => clearInterval(timer),
+    close: () => {
+      clearInterval(timer);
+      for (const _ of waiting.splice(0))
+        deps.onGivenUp(new StoreError('unavailable', 'the gateway stopped before the store was back'));
+    },
   };
 }

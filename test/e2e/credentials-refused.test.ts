@@ -257,7 +257,7 @@ test('bought, spent, purged and presented again: it stays spent, also when the c
   assert.equal((await shop.store.totals()).claims, 0);
 
   const clock = { ms: boughtAtMs };
-  const restarted = await scene.gateway(wares, { store: shop.store, simnet: shop.simnet, clock });
+  const restarted = await scene.gateway(wares, { store: shop.store, clock });
   for (const [path, credential] of [
     ['/quote', call],
     ['/pass', pass],

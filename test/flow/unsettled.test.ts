@@ -49,3 +49,11 @@ test('a verb whose key the store has forgotten is given up and said', async () =
   await unsettled.retry();
   assert.deepEqual([unsettled.size(), givenUp.length], [0, 1]);
 });
+
+test('what still waits when the gateway stops is given up and said', async () => {
+  const { unsettled, givenUp } = open();
+  await unsettled.settle(() => Promise.reject(new StoreError('unavailable', 'away')));
+  unsettled.close();
+  unsettled.close();
+  assert.deepEqual([unsettled.size(), givenUp.length], [0, 1]);
+});
