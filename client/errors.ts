@@ -32,6 +32,10 @@ export type PaymentErrorCode =
   | 'paid-but-refused'
   /** The payment succeeded and the answer was lost on the way. The token is kept. */
   | 'paid-but-lost'
+  /** The gateway gives no invoice to top the account up. Nothing was paid for asking. */
+  | 'top-up-refused'
+  /** The stream was cut because its money ran out. What was paid was used; later top-ups are kept. */
+  | 'stream-cut'
   /** This request has bought as often as it may. Its tokens are kept. */
   | 'too-many-purchases';
 

@@ -1,4 +1,5 @@
 import type { Msat } from '../node/msat.ts';
+import type { PaymentErrorCode } from './errors.ts';
 
 /** What an invoice asks, as it is told to `approve` and `onEvent`. */
 export interface Quote {
@@ -15,6 +16,12 @@ export interface Quote {
   /** Unix seconds. */
   readonly expiresAtSec: number;
 }
+
+/**
+ * Where the money of a live stream stands: running low, used up (the stream is held for a while), there again, or the
+ * stream was ended for want of it or because the account was revoked.
+ */
+export type StreamNotice = 'low' | 'exhausted' | 'resumed' | 'cut' | 'revoked';
 
 /** What a paying fetch tells while it works. No event holds a macaroon or a preimage. */
 export type PaymentEvent =
@@ -42,6 +49,21 @@ export type PaymentEvent =
   | { readonly type: 'repeating'; readonly idempotencyKey: string }
   /** The store could not write down what happened. Tokens of this process are kept in memory. */
   | { readonly type: 'store-failed'; readonly message: string }
+  /** An account is about to be topped up: its invoice comes next, as a `quote`. */
+  | { readonly type: 'topping-up'; readonly amountMsat: Msat; readonly balanceMsat: Msat }
+  /** A top-up was paid and the gateway has credited it. */
+  | { readonly type: 'topped-up'; readonly amountMsat: Msat; readonly balanceMsat: Msat }
+  /** A top-up failed; it is tried again by itself while `again` is true. */
+  | {
+      readonly type: 'top-up-failed';
+      readonly code: PaymentErrorCode;
+      readonly message: string;
+      readonly again: boolean;
+    }
+  /** What a gateway says inside a stream or in the account's feed. */
+  | { readonly type: 'notice'; readonly notice: StreamNotice }
+  /** A stream was cut while its top-up was being credited; it is opened anew and goes on. */
+  | { readonly type: 'reopening'; readonly url: string }
   | {
       readonly type: 'answered';
       readonly url: string;

@@ -17,6 +17,7 @@
 export { formatMsat, type Msat, msat, sats } from '../node/msat.ts';
 export type { Network, PaymentRecord, PaymentState } from '../node/node.ts';
 export { NodeError, type NodeErrorCode } from '../node/node.ts';
+export type { TopUpTotals } from './auto-top-up.ts';
 export {
   type Budget,
   type BudgetLimits,
@@ -24,13 +25,31 @@ export {
   createBudget,
   type Reservation,
 } from './budget.ts';
+export type { Credential } from './buy-credential.ts';
 export { type Challenge, chooseChallenge, parseChallenges } from './challenge.ts';
 export type { Clock } from './clock.ts';
+export { connectWithCookie } from './connect-with-cookie.ts';
 export { mayHavePaid, PaymentError, type PaymentErrorCode, type PaymentErrorDetails } from './errors.ts';
-export type { PaymentEvent, PaymentListener, Quote } from './events.ts';
+export type { PaymentEvent, PaymentListener, Quote, StreamNotice } from './events.ts';
+export type { Balance } from './follow-account.ts';
 export { type DecodedInvoice, decodeInvoice, InvoiceFormatError } from './invoice.ts';
+export type { StreamEnd } from './paid-body.ts';
+export {
+  type Handshake,
+  type HandshakeRequest,
+  type PaidSocket,
+  type PaidSocketOptions,
+  type SocketConnector,
+  type SocketLike,
+  SocketRefusedError,
+  type SocketSummary,
+} from './paid-socket.ts';
+export type { PaidStreamOptions, StreamSummary } from './paid-visit.ts';
+export { createPayingClient, type PayingClient } from './paying-client.ts';
 export { createPayingFetch, type PayingFetchOptions } from './paying-fetch.ts';
+export type { PaidStream } from './stream.ts';
 export { createMemoryTokenStore, type TokenRecord, type TokenStore } from './token-store.ts';
+export type { TopUpRule } from './top-up-rule.ts';
 export type { FullWallet, PaymentContext, Wallet, WalletPayOptions } from './wallet.ts';
 export { createLndWallet, type LndWalletOptions, type WalletFetch } from './wallets/lnd.ts';
 export { createQrWallet, type QrWalletOptions } from './wallets/qr.ts';

@@ -11,8 +11,10 @@ export interface MacaroonTerms {
   readonly validUntilSec?: number;
   /** What the payment credits, msat; 0 for a pass. */
   readonly creditMsat?: number;
-  /** The price in the grammar of the server: `10000 msat`, `500000 msat for 100 calls`. */
+  /** The price in the canonical form of a Sluice gateway: `10000msat/call`, `100msat/1s`. */
   readonly price?: string;
+  /** The account that it spends from. */
+  readonly account?: string;
 }
 
 const MAX_BYTES = 8_192;
@@ -41,7 +43,7 @@ export function readMacaroonTerms(macaroon: string): MacaroonTerms {
  * of which nothing is known. Only a credit that is spent by one call is not shared.
  */
 export function isShared(terms: MacaroonTerms): boolean {
-  const perCall = /^(\d{1,16}) msat$/.exec(terms.price ?? '')?.[1];
+  const perCall = /^(\d{1,16}) ?msat(?:\/call)?$/.exec(terms.price ?? '')?.[1];
   if (perCall === undefined || terms.creditMsat === undefined) return true;
   return terms.creditMsat === 0 || terms.creditMsat >= 2 * Number(perCall);
 }
@@ -102,6 +104,7 @@ function toTerms({ identifier, caveats }: Packets): MacaroonTerms {
   const validUntilSec = toCount(readCaveat(caveats, `${service}_valid_until`));
   const creditMsat = toCount(readCaveat(caveats, `${service}_credit_msat`));
   const price = readCaveat(caveats, `${service}_price`);
+  const account = readCaveat(caveats, `${service}_account`);
   const hasHash = identifier.length === IDENTIFIER_BYTES && identifier[0] === 0 && identifier[1] === 0;
   return {
     ...(hasHash ? { paymentHash: toHex(identifier.subarray(2, 34)) } : {}),
@@ -109,6 +112,7 @@ function toTerms({ identifier, caveats }: Packets): MacaroonTerms {
     ...(validUntilSec === undefined ? {} : { validUntilSec }),
     ...(creditMsat === undefined ? {} : { creditMsat }),
     ...(price === undefined ? {} : { price }),
+    ...(account === undefined ? {} : { account }),
   };
 }
 

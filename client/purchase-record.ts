@@ -20,6 +20,11 @@ export function toRecord({ challenge, terms, url, quote }: Offer, nowMs: number)
   };
 }
 
+/** The value of `Authorization` that presents a token. */
+export function authorizationOf(scheme: TokenRecord['scheme'], macaroon: string, preimage: string): string {
+  return `${scheme} ${macaroon}:${preimage}`;
+}
+
 /** What the wallet is told about a purchase. */
 export function contextOf({ origin, macaroon }: TokenRecord): PaymentContext {
   return { origin, macaroon };

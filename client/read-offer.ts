@@ -6,7 +6,7 @@ import { PaymentError } from './errors.ts';
 import type { Quote } from './events.ts';
 import { type DecodedInvoice, decodeInvoice } from './invoice.ts';
 import { type MacaroonTerms, readMacaroonTerms } from './macaroon-terms.ts';
-import { readChunks } from './read-chunks.ts';
+import { readJsonBody } from './read-json.ts';
 
 /** A 402 that was read and is worth paying, if its price is. */
 export interface Offer {
@@ -27,9 +27,6 @@ interface AnnouncedBody {
   readonly paymentRequest?: unknown;
 }
 
-const MAX_BODY_BYTES = 65_536;
-/** The body only helps to cross-check; a server that never ends it must not hold the caller up. */
-const BODY_TIMEOUT_MS = 10_000;
 /** An invoice that ends sooner may not be paid in time. */
 const MIN_LEFT_SEC = 5;
 
@@ -39,7 +36,7 @@ const MIN_LEFT_SEC = 5;
  * @throws {@link PaymentError} `no-challenge`, `bad-invoice`, `invoice-mismatch`
  */
 export async function readOffer(response: Response, url: URL, clock: Clock): Promise<Offer> {
-  const body = await readJsonBody(response, clock);
+  const body: AnnouncedBody = await readJsonBody(response, clock);
   const challenge =
     chooseChallenge(parseChallenges(response.headers.get('www-authenticate'))) ?? challengeInBody(body);
   if (challenge === undefined) {
@@ -140,35 +137,4 @@ function challengeInBody(body: AnnouncedBody): Challenge | undefined {
   const bolt11 = invoice ?? paymentRequest;
   if (typeof macaroon !== 'string' || typeof bolt11 !== 'string') return undefined;
   return parseChallenges(`L402 macaroon="${macaroon}", invoice="${bolt11}"`)[0];
-}
-
-async function readJsonBody(response: Response, clock: Clock): Promise<AnnouncedBody> {
-  const read = new AbortController();
-  const late = new AbortController();
-  void clock.sleep(BODY_TIMEOUT_MS, read.signal).then(() => late.abort());
-  const text = await readText(response.body, late.signal);
-  read.abort();
-  try {
-    const body: unknown = JSON.parse(text);
-    return typeof body === 'object' && body !== null ? { ...body } : {};
-  } catch {
-    return {};
-  }
-}
-
-/** The text, as far as it came in time; nothing when it is too long or breaks off. Reads on to the end, so that the connection can be kept. */
-async function readText(stream: ReadableStream<Uint8Array> | null, late: AbortSignal): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = '';
-  let length = 0;
-  try {
-    for await (const chunk of readChunks(stream, late)) {
-      length += chunk.length;
-      if (length > MAX_BODY_BYTES) return '';
-      text += decoder.decode(chunk, { stream: true });
-    }
-  } catch {
-    return '';
-  }
-  return text;
 }

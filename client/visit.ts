@@ -15,6 +15,8 @@ export interface Shop {
   readonly emit: (event: PaymentEvent) => void;
   /** Purchases under way that others wait for, by service. */
   readonly flights: Map<string, Promise<PaidToken>>;
+  /** Top-ups under way, by account: parallel streams of one account wait for one. */
+  readonly topUps: Map<string, Promise<void>>;
   /** How many requests were given a token that was bought here. */
   readonly users: Map<string, number>;
   /** Tokens to which the server has answered something else than 402. */

@@ -46,6 +46,8 @@ const PAYMENT_EXITS: Readonly<Record<PaymentErrorCode, number>> = {
   'paid-but-refused': EXIT.paidInVain,
   'paid-but-lost': EXIT.paidInVain,
   'too-many-purchases': EXIT.paidInVain,
+  'top-up-refused': EXIT.refused,
+  'stream-cut': EXIT.partial,
 };
 
 /** Why a command fails by what its user wrote. */

@@ -45,5 +45,7 @@ describe('isShared', () => {
 
   it('is false for the credit of one call', () => {
     assert.ok(!isShared({ price: '10000 msat', creditMsat: 10_000 }));
+    assert.ok(!isShared({ price: '10000msat/call', creditMsat: 10_000 }), 'as the gateway writes it');
+    assert.ok(isShared({ price: '100msat/1s', creditMsat: 60_000 }));
   });
 });

@@ -1,0 +1,107 @@
+import { addMsat, formatMsat, type Msat, msat, ZERO_MSAT } from '../node/msat.ts';
+import { askAccount, type PaidAccount } from './account-requests.ts';
+import type { PaidToken, Purchase } from './buyer.ts';
+import { PaymentError } from './errors.ts';
+import { readMacaroonTerms } from './macaroon-terms.ts';
+import { authorizationOf } from './purchase-record.ts';
+import { type Offer, readOffer } from './read-offer.ts';
+import type { ReplayableRequest } from './replayable-request.ts';
+import { payTopUp } from './top-up.ts';
+import type { Shop } from './visit.ts';
+
+/** A credential that was bought, to be used elsewhere. */
+export interface Credential {
+  /** The value of `Authorization`: `L402 <macaroon>:<preimage>`. */
+  readonly authorization: string;
+  /** `<macaroon>:<preimage>`, for whatever takes an API key or a bearer token. */
+  readonly apiKey: string;
+  /** Name of the service; empty when it is not known. */
+  readonly service: string;
+  /** What can be spent, msat, if the gateway says so; 0 for a pass. */
+  readonly balanceMsat?: Msat;
+  /** Unix seconds: it is no good after it. */
+  readonly validUntilSec?: number;
+  readonly paidMsat: Msat;
+  readonly feeMsat: Msat;
+}
+
+/**
+ * Buys a credential without using it: what the price of a request sells, topped up to `amountMsat` when that is less. Nothing that is
+ * stored is given away, so the credential is always a new one, with an account of its own.
+ * @returns `undefined` when the request costs nothing
+ * @throws {@link PaymentError}; `over-budget` when the smallest purchase is more than `amountMsat`
+ */
+export async function buyCredential(
+  shop: Shop,
+  request: ReplayableRequest,
+  amountMsat: Msat,
+): Promise<Credential | undefined> {
+  const { headers, settings, signal } = request;
+  const response = await shop.fetch(request.url.href, {
+    ...settings,
+    headers,
+    redirect: 'error',
+    signal: signal ?? null,
+  });
+  if (response.status !== 402) {
+    await response.body?.cancel();
+    return undefined;
+  }
+  const offer = await readOffer(response, request.url, shop.clock);
+  checkSize(offer, amountMsat);
+  const first = await shop.buyer.buy(offer, ZERO_MSAT);
+  return topUpTo(shop, { url: request.url, token: first.token }, first, amountMsat);
+}
+
+function checkSize({ quote, terms }: Offer, wantedMsat: Msat): void {
+  if (quote.amountMsat <= wantedMsat) return;
+  const thing = terms.creditMsat === 0 ? 'A pass' : 'The smallest credit sold here';
+  throw new PaymentError(
+    'over-budget',
+    `${thing} costs ${formatMsat(quote.amountMsat)}, and ${formatMsat(wantedMsat)} was asked for. Nothing was paid.`,
+    { paymentHash: quote.paymentHash, amountMsat: quote.amountMsat },
+  );
+}
+
+async function topUpTo(
+  shop: Shop,
+  account: PaidAccount,
+  first: Purchase,
+  wantedMsat: Msat,
+): Promise<Credential> {
+  const { creditMsat, service = '' } = readMacaroonTerms(first.token.macaroon);
+  let paidMsat = first.amountMsat;
+  let feeMsat = first.feeMsat;
+  let balanceMsat = creditMsat === 0 ? ZERO_MSAT : undefined;
+  const missingMsat = msat(Math.max(0, wantedMsat - paidMsat));
+  if (creditMsat !== 0 && missingMsat > 0) {
+    // The account opens when its first credential is presented; only then it can be topped up.
+    await askAccount(shop, account);
+    const { report } = await payTopUp(shop, account, missingMsat, addMsat(paidMsat, feeMsat), (purchase) => {
+      paidMsat = addMsat(paidMsat, purchase.amountMsat);
+      feeMsat = addMsat(feeMsat, purchase.feeMsat);
+    });
+    balanceMsat = report.balanceMsat;
+  } else if (creditMsat !== 0) {
+    balanceMsat = (await askAccount(shop, account).catch(() => undefined))?.balanceMsat;
+  }
+  return toCredential(account.token, service, {
+    paidMsat,
+    feeMsat,
+    ...(balanceMsat === undefined ? {} : { balanceMsat }),
+  });
+}
+
+function toCredential(
+  { scheme, macaroon, state, validUntilSec }: PaidToken,
+  service: string,
+  amounts: Pick<Credential, 'paidMsat' | 'feeMsat' | 'balanceMsat'>,
+): Credential {
+  return {
+    authorization: authorizationOf(scheme, macaroon, state.preimage),
+    apiKey: `${macaroon}:${state.preimage}`,
+    service,
+    ...(validUntilSec === undefined ? {} : { validUntilSec }),
+    ...amounts,
+  };
+}
