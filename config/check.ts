@@ -12,12 +12,19 @@ export function checkConfig(config: Config): readonly Finding[] {
     ...checkPlayMoney(config),
     ...checkNode(config),
     ...checkSecrets(config),
+    ...checkTopUp(config),
   ];
 }
 
 /** What may be meant as it is, and is worth a second look. For a configuration that {@link checkConfig} finds nothing wrong with. */
 export function warnConfig(config: Config): readonly string[] {
   const warnings = [...findWaysRound(config.services)];
+  const cookie = config.services.find(({ session }) => session === true);
+  if (cookie !== undefined && !isCookieSafe(config)) {
+    warnings.push(
+      `services: ${cookie.name} has \`session: true\`, but nothing here speaks HTTPS, so browsers get no cookie. Give a listener \`tls\`, or name the proxy that ends TLS in \`trustedProxies\``,
+    );
+  }
   if (config.store.type === 'memory') {
     warnings.push(
       'store: balances are in memory only; a restart forgets what was paid. Use `store: { type: sqlite }` to sell',
@@ -224,6 +231,17 @@ function checkNode({ node }: Config): readonly Finding[] {
   );
 }
 
+function checkTopUp({ topUp }: Config): readonly Finding[] {
+  if (topUp.minMsat <= topUp.maxMsat) return [];
+  return [
+    {
+      path: ['topUp', 'max'],
+      problem: 'is less than `topUp.min`, so nothing could be added',
+      remedy: 'raise it, or lower `min`',
+    },
+  ];
+}
+
 function checkSecrets({ masterKeys, identitySecret }: Config): readonly Finding[] {
   const findings: Finding[] = [];
   for (const [index, key] of masterKeys.entries()) {
@@ -238,6 +256,11 @@ function checkSecrets({ masterKeys, identitySecret }: Config): readonly Finding[
     });
   }
   return findings;
+}
+
+/** Session cookies need HTTPS, here or at a declared proxy, except on localhost. */
+function isCookieSafe({ listen, trustedProxies }: Config): boolean {
+  return trustedProxies.length > 0 || listen.every(({ tls, host }) => tls !== undefined || isLoopback(host));
 }
 
 /** Whether only this machine can reach an address. */

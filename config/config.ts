@@ -1,3 +1,4 @@
+import type { UsageTerms } from '../gateway/meter/usage/usage-terms.ts';
 import type { Price } from '../gateway/pricing/price.ts';
 import type { Msat } from '../node/msat.ts';
 import type { Network } from '../node/node.ts';
@@ -56,6 +57,32 @@ export type StoreConfig =
 /** Which upstream answers are charged for. Statuses as inclusive ranges. */
 export type StatusRanges = readonly (readonly [from: number, to: number])[];
 
+/** How a metered price is charged. */
+export interface MeteringConfig {
+  /** What a challenge sells, msat. */
+  readonly depositMsat: Msat;
+  /** Time is charged ahead in slices of this, ms. */
+  readonly sliceMs: number;
+  /** An exhausted stream waits for credit so long, ms; 0 ends it at once. */
+  readonly holdMs: number;
+  /** The client is warned when its credit lasts for less than this, ms; 0: never. */
+  readonly warnMs: number;
+  /** Time: from the upstream's first byte on, or from the request on (long polls). */
+  readonly chargeFrom: 'response' | 'request';
+  /** Streams of one account at once; undefined: any number. */
+  readonly maxStreams: number | undefined;
+  /** `once`: the open streams of an account are charged for time as one. */
+  readonly charge: 'each' | 'once';
+  /** Bytes and events: which direction counts. */
+  readonly count: 'response' | 'request' | 'both';
+  /** A response leaves no faster, bytes a second. */
+  readonly paceBytesPerSec?: number;
+  /** A response of known length may leave faster than real time at a price a second. */
+  readonly allowBurst: boolean;
+  /** Units that the upstream reports: how they are learned. Present exactly when the price's unit is `unit`. */
+  readonly usage?: UsageTerms;
+}
+
 /** One thing for sale: a match and a price. */
 export interface ServiceConfig {
   /** `[a-z0-9-]+` */
@@ -69,6 +96,8 @@ export interface ServiceConfig {
   /** Upper case; absent: every method. GET also means HEAD. */
   readonly methods?: readonly string[];
   readonly price: Price;
+  /** Present exactly when the price is metered. */
+  readonly metering?: MeteringConfig;
   /** Origin and optional base path of the upstream. */
   readonly upstream: string;
   /** Removed from the front of the path before it is forwarded. */
@@ -88,6 +117,8 @@ export interface ServiceConfig {
   readonly credentialHeader?: string;
   /** The credential may stand in `?t=`. */
   readonly credentialInQuery: boolean;
+  /** Browsers may pay with a session cookie, which `POST /.l402/session` gives for a credential. */
+  readonly session?: boolean;
   /** Cache-Control of paid answers; `upstream` leaves the upstream's own. */
   readonly cacheControl: string;
   readonly connectTimeoutMs: number;
@@ -137,6 +168,15 @@ export interface ChallengeConfig {
   readonly legacyLsat: boolean;
 }
 
+/** Bounds on top-ups of an account. */
+export interface TopUpConfig {
+  /** Smallest and largest amount that may be asked for, msat. */
+  readonly minMsat: Msat;
+  readonly maxMsat: Msat;
+  /** Top-ups of one account that may be unpaid at a time. */
+  readonly maxOpen: number;
+}
+
 export interface Config {
   readonly listen: readonly Listener[];
   readonly admin: {
@@ -164,6 +204,7 @@ export interface Config {
   };
   readonly limits: LimitsConfig;
   readonly challenge: ChallengeConfig;
+  readonly topUp: TopUpConfig;
   /** Origins that browsers may call from: `*` or a list. */
   readonly corsOrigins: readonly string[];
   readonly services: readonly ServiceConfig[];

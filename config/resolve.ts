@@ -33,6 +33,7 @@ export function resolveConfig(file: ConfigFile, baseDir: string): Config {
     log: file.log,
     limits: resolveLimits(file.limits),
     challenge: resolveChallenge(file.challenge, file.title),
+    topUp: { minMsat: file.topUp.min, maxMsat: file.topUp.max, maxOpen: file.topUp.maxOpen },
     corsOrigins: file.cors,
     services: file.services.map((service) => resolveService(service, file.upstream)),
   });
@@ -118,6 +119,7 @@ function resolveService(service: ServiceFile, sharedUpstream: string | undefined
     capabilities: service.capabilities,
     ...(service.credentialHeader !== undefined && { credentialHeader: service.credentialHeader }),
     credentialInQuery: service.credentialInQuery,
+    ...(service.session && { session: true }),
     cacheControl: service.cacheControl,
     connectTimeoutMs: timeouts.connect,
     headersTimeoutMs: timeouts.headers,

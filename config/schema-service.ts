@@ -234,6 +234,11 @@ export const serviceSchema = z.strictObject({
     .describe(
       'Accept the credential in the query as `?t=`. URLs end up in logs and histories: only where a client knows nothing but a URL.',
     ),
+  session: yesNo
+    .prefault(false)
+    .describe(
+      'Let browsers pay with a session cookie (`POST /.l402/session`), for `<video>`, `<img>` and links, which can send no credential. GET and HEAD only. Needs HTTPS, except on localhost.',
+    ),
   cacheControl: text(200)
     .prefault('private, no-store')
     .describe(

@@ -224,6 +224,16 @@ const challenge = z.strictObject({
     .describe('Also send the old `LSAT` challenge. Several clients would prefer it.'),
 });
 
+const topUp = z.strictObject({
+  min: amountMsat
+    .prefault('1 sat')
+    .describe('Smallest top-up; never less than `challenge.minInvoice` and what the node can take.'),
+  max: amountMsat
+    .prefault('100000 sat')
+    .describe('Largest top-up. What a service sells at once may be bought even if it is more.'),
+  maxOpen: number(1, 100).prefault(3).describe('Top-ups of one account that may be unpaid at a time.'),
+});
+
 /** What a person may write in sluice.yaml. Every key has a description: the reference and the editor schema are made from them. */
 export const fileSchema = z.strictObject({
   listen: oneOrMany(listener)
@@ -312,6 +322,7 @@ export const fileSchema = z.strictObject({
     .describe('The log, on stdout. It never holds a credential.'),
   limits: limits.prefault({}).describe('Bounds on what a client may do before it paid.'),
   challenge: challenge.prefault({}).describe('How invoices are made and how many.'),
+  topUp: topUp.prefault({}).describe('How much may be added to an account at a time (`POST /.l402/topup`).'),
   cors: oneOrMany(origin)
     .prefault('*')
     .describe('Origins whose pages may call from a browser: `*` or a list.')

@@ -1,5 +1,6 @@
 import type { Msat } from '../node/msat.ts';
 import type { LightningNode, NodeInfo } from '../node/node.ts';
+import type { Accounts } from './assemble-accounts.ts';
 import type { Catalog } from './catalog.ts';
 import { createInvoicer, type Invoicer } from './flow/create-invoice.ts';
 import type { FlowDeps } from './flow/index.ts';
@@ -20,6 +21,7 @@ import { createTunnel } from './proxy/websocket.ts';
 export interface FlowParts {
   readonly node: LightningNode;
   readonly ledger: Ledger;
+  readonly accounts: Pick<Accounts, 'events' | 'sessions' | 'countedPayments'>;
   /** 32 bytes each, newest first. */
   readonly masterKeys: readonly Buffer[];
   readonly catalog: () => Catalog;
@@ -38,7 +40,7 @@ export interface Assembly {
 
 /** Builds every part of the flow once, and ties it to the metrics and the log. */
 export function assembleFlow(parts: FlowParts): Assembly {
-  const { node, ledger, catalog, log, metrics, nowMs } = parts;
+  const { node, ledger, accounts, catalog, log, metrics, nowMs } = parts;
   const nowSec = (): number => Math.floor(nowMs() / 1000);
   const keys = createKeyring(parts.masterKeys, ledger.generation);
   const verifier = createCredentialVerifier({
@@ -71,14 +73,19 @@ export function assembleFlow(parts: FlowParts): Assembly {
       invoicer,
       unsettled,
       live,
+      sessions: accounts.sessions,
       upstreams,
       tunnel: createTunnel(),
       nowMs,
       onRedeemed: ({ grant }) => {
         invoicer.paid(grant.paymentHash);
         metrics.redemption(grant.minted.service);
-        metrics.earned(grant.minted.service, earnedMsat(grant));
+        if (!accounts.countedPayments.has(grant.paymentHash)) {
+          metrics.earned(grant.minted.service, earnedMsat(grant));
+        }
+        accounts.events.touch(grant.minted.accountId);
       },
+      onBalance: (accountId) => accounts.events.touch(accountId),
       onInvoice: (service) => metrics.invoiceCreated(service.name),
       onUpstreamHead: (service, ms) => metrics.upstreamHead(service.name, ms),
     },

@@ -1,9 +1,10 @@
 import type { Config, Listener } from '../config/config.ts';
 import type { LightningNode } from '../node/node.ts';
 import { type AdminListener, listenAdmin } from './admin/listen.ts';
+import { assembleAccounts } from './assemble-accounts.ts';
+import { assembleEndpoints } from './assemble-endpoints.ts';
 import { assembleFlow } from './assemble-flow.ts';
 import { type Catalog, compileCatalog } from './catalog.ts';
-import { createEndpoints } from './endpoints/app.ts';
 import { createRequestHandlers, type RequestHandlers } from './handle-request.ts';
 import { keyFingerprint } from './l402/root-key.ts';
 import { openLedger } from './ledger/ledger.ts';
@@ -12,7 +13,6 @@ import { createHealth, type Health } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { formatPrice } from './pricing/format-price.ts';
-import { clientAddress, throttleKey } from './proxy/client-address.ts';
 import { upstreamOrigin } from './proxy/upstream-path.ts';
 import { isPublicHost } from './public-host.ts';
 import { createRecorder } from './record-request.ts';
@@ -66,17 +66,11 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     onError: (task, error) =>
       log.error(`the ledger's ${task} failed and will be tried again`, { err: error }),
   });
-  const flow = assembleFlow({ ...parts, nowMs, ledger, catalog: catalog.get });
-  const endpoints = createEndpoints({
-    verifyMacaroon: (text) => flow.deps.verifier.readMacaroon(text),
-    lookupInvoice: (paymentHash) => node.lookupInvoice(paymentHash),
-    clientAddress: (request) =>
-      throttleKey(
-        clientAddress(request.socket.remoteAddress, request.get('x-forwarded-for'), catalog.get().trusted),
-      ),
-    corsOrigins: config.corsOrigins,
-    log,
-  });
+  const accounts = assembleAccounts({ nowMs });
+  const shared = { ...parts, nowMs, ledger, accounts, catalog: catalog.get };
+  const flow = assembleFlow(shared);
+  accounts.onSettled((paymentHash) => flow.deps.invoicer.paid(paymentHash));
+  const endpoints = assembleEndpoints({ ...shared, flow });
   const handlers = createRequestHandlers({
     catalog: catalog.get,
     flow: flow.deps,
@@ -86,6 +80,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
   });
   const health = watchHealth(parts, nowMs);
   await health.start();
+  const feed = accounts.startFeed(shared);
 
   const open: Open = { servers: [], addresses: [], admin: undefined };
   const stop = async (): Promise<void> => {
@@ -94,6 +89,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     await Promise.all(open.servers.map((server) => server.drain(catalog.get().config.drainTimeoutMs)));
     await open.admin?.close();
     health.stop();
+    await feed.close();
     await flow.close();
     await ledger.close();
   };

@@ -1,4 +1,4 @@
-import express, { type Express, type Request } from 'express';
+import express, { type Express, type Request, type Router } from 'express';
 import helmet from 'helmet';
 import type { InvoiceState } from '../../node/node.ts';
 import type { Log } from '../observe/log.ts';
@@ -22,6 +22,8 @@ export interface EndpointsDeps {
   readonly clientAddress?: (request: Request) => string;
   readonly corsOrigins: readonly string[];
   readonly log: Log;
+  /** The other endpoints below the prefix. */
+  readonly routers?: readonly Router[];
   readonly maxWaiters?: number;
   readonly maxWaitersPerClient?: number;
 }
@@ -47,6 +49,7 @@ export function createEndpoints(deps: EndpointsDeps): Endpoints {
   app.use(helmet({ strictTransportSecurity: false, crossOriginResourcePolicy: { policy: 'cross-origin' } }));
   app.use(allowOrigins(deps.corsOrigins));
   app.use(ENDPOINTS_PREFIX, invoicesRouter({ verifyMacaroon: deps.verifyMacaroon, watcher, clientAddress }));
+  for (const router of deps.routers ?? []) app.use(ENDPOINTS_PREFIX, router);
   app.use(answerUnknown);
   app.use(answerErrors(deps.log));
   return {

@@ -10,6 +10,7 @@ import {
 } from '../proxy/headers.ts';
 import type { Upstreams } from '../proxy/upstream.ts';
 import { upstreamAuthority, upstreamOrigin, upstreamPath } from '../proxy/upstream-path.ts';
+import { withoutSessionCookie } from '../session/cookie.ts';
 import { type Charge, shownBalanceMsat } from './charge.ts';
 import { corsHeaders, exposedBeside } from './cors.ts';
 import type { Exchange } from './exchange.ts';
@@ -65,6 +66,7 @@ export function upstreamRequest(
   const { set, isCredential } = compile(service);
   const headers = requestHeaders(req.rawHeaders, {
     isCredential,
+    keepCookie: withoutSessionCookie,
     set,
     host:
       service.upstreamHost === 'preserve' && target.authority !== ''

@@ -5,6 +5,7 @@ import { formatPrice } from '../pricing/format-price.ts';
 import type { ForwardOutcome } from '../proxy/forward.ts';
 import { announcedLength } from '../proxy/request-body.ts';
 import { resetClient } from '../proxy/reset-client.ts';
+import type { SessionTable } from '../session/table.ts';
 import { answerFailure, bodyTooLarge } from './answer-failure.ts';
 import { type Charge, chargeCall } from './charge.ts';
 import { preflightHeaders } from './cors.ts';
@@ -33,8 +34,11 @@ export interface FlowDeps extends TunnelDeps {
   readonly invoicer: Invoicer;
   readonly unsettled: Unsettled;
   readonly live: LiveResponses;
+  readonly sessions: SessionTable;
   readonly nowMs: () => number;
   readonly onRedeemed: (credential: VerifiedCredential) => void;
+  /** A charge changed the balance of this account, or was given back. */
+  readonly onBalance: (accountId: string) => void;
   readonly onInvoice: (service: ServiceConfig) => void;
 }
 
@@ -60,9 +64,11 @@ export async function serve(deps: FlowDeps, exchange: Exchange): Promise<FlowOut
 
   const paid = await authorise(deps, exchange);
   if (paid.kind === 'unpaid') return challenge(deps, exchange, paid);
+  deps.onBalance(paid.charge.accountId);
 
   const forwarded = await forwardWhileValid(deps, exchange, paid.charge, paid.body);
   const refunded = await settle(deps.unsettled, exchange, paid.charge, forwarded);
+  if (refunded) deps.onBalance(paid.charge.accountId);
   answerFailure(exchange, forwarded);
   return { kind: 'forwarded', charge: paid.charge, forwarded, refunded };
 }
@@ -80,7 +86,7 @@ type Authorisation =
 
 /** The first credential that holds and can pay wins. */
 async function authorise(deps: FlowDeps, exchange: Exchange): Promise<Authorisation> {
-  const reading = readCredential(exchange);
+  const reading = readCredential(exchange, deps.sessions);
   let unpaid: Unpaid = {
     kind: 'unpaid',
     reason: reading.malformed === undefined ? 'no-credential' : 'malformed',

@@ -1,17 +1,48 @@
-import { type CredentialReading, readCredentials } from '../l402/credential.ts';
+import { GatewayError } from '../errors.ts';
+import { type CredentialCandidate, type CredentialReading, readCredentials } from '../l402/credential.ts';
+import { readSession } from '../session/read-session.ts';
+import type { SessionTable } from '../session/table.ts';
 import type { Exchange } from './exchange.ts';
 
 /** The query parameter in which a credential may stand when the service opts in. */
 const QUERY_PARAMETER = 't';
 
-/** Finds the payment credentials of a request, wherever the service lets them stand. */
-export function readCredential(exchange: Exchange): CredentialReading {
+/**
+ * Finds the payment credentials of a request, wherever the service lets them stand; without any, those that its session
+ * cookie stands for.
+ * @throws GatewayError `misdirected-cookie`: only the cookie would pay, and another site sent it along
+ */
+export function readCredential(exchange: Exchange, sessions: SessionTable): CredentialReading {
   const { service, req, target } = exchange;
   const queryToken = service.credentialInQuery ? queryParameter(target.query) : undefined;
-  return readCredentials(req.rawHeaders, {
+  const reading = readCredentials(req.rawHeaders, {
     ...(service.credentialHeader === undefined ? {} : { credentialHeader: service.credentialHeader }),
     ...(queryToken === undefined ? {} : { queryToken }),
   });
+  if (service.session !== true || reading.candidates.length > 0) return reading;
+  const candidates = sessionCandidates(exchange, sessions);
+  return candidates.length === 0 ? reading : { candidates };
+}
+
+function sessionCandidates(exchange: Exchange, sessions: SessionTable): readonly CredentialCandidate[] {
+  const { req, target, client, service } = exchange;
+  const reading = readSession(sessions, {
+    method: req.method ?? '',
+    headers: req.headers,
+    authority: target.authority,
+    encrypted: client.scheme === 'https',
+    trustedPeer: client.trustedPeer,
+  });
+  if (reading.kind === 'misdirected') {
+    throw new GatewayError(
+      'misdirected-cookie',
+      'The session cookie pays for pages of its own site only. Nothing was charged; send the credential in Authorization.',
+    );
+  }
+  if (reading.kind === 'none') return [];
+  return reading.credentials
+    .filter((held) => held.service === service.name)
+    .map(({ candidate }) => candidate);
 }
 
 /** The query that is forwarded: without the credential, every other byte as it came. */

@@ -50,6 +50,8 @@ export type Verification =
 /** Verifies credentials; the ones whose signature and preimage held are remembered. */
 export interface CredentialVerifier {
   verify(credential: CredentialCandidate, service: ServiceConfig): Verification;
+  /** The services that its macaroons name, as their holder says: nothing is verified. Each once, in order. */
+  servicesNamedIn(credential: CredentialCandidate): readonly string[];
   /** Reads a macaroon that is not paid yet: its payment hash when the signature holds, else undefined. */
   readMacaroon(macaroonText: string): { readonly paymentHash: string } | undefined;
   /** What is remembered now. */
@@ -106,6 +108,9 @@ export function createCredentialVerifier(deps: VerifierDeps): CredentialVerifier
       const reason = refusalNow(found.grant, service, deps);
       return reason === undefined ? { kind: 'granted', credential: found } : { kind: 'refused', reason };
     },
+    servicesNamedIn: ({ macaroons }) => [
+      ...new Set(macaroons.slice(0, MAX_MACAROONS).flatMap((text) => serviceNamedIn(text) ?? [])),
+    ],
     readMacaroon(macaroonText) {
       try {
         const macaroon = macaroonFromText(macaroonText);
@@ -116,6 +121,14 @@ export function createCredentialVerifier(deps: VerifierDeps): CredentialVerifier
       }
     },
   };
+}
+
+function serviceNamedIn(macaroonText: string): string | undefined {
+  try {
+    return /^services=([a-z0-9-]+):0$/.exec(macaroonFromText(macaroonText).caveats[0] ?? '')?.[1];
+  } catch {
+    return undefined;
+  }
 }
 
 function firstGrant(

@@ -6,6 +6,8 @@ export type RequestRole =
   | 'connection'
   | 'te'
   | 'content-length'
+  /** Forwarded without the gateway's own cookie. */
+  | 'cookie'
   | 'forwarded-for'
   | 'forwarded-proto'
   | 'forwarded-host'
@@ -83,6 +85,7 @@ const REQUEST_ROLES = new Map<string, RequestRole>([
   ['connection', 'connection'],
   ['te', 'te'],
   ['content-length', 'content-length'],
+  ['cookie', 'cookie'],
   ['x-forwarded-for', 'forwarded-for'],
   ['x-forwarded-proto', 'forwarded-proto'],
   ['x-forwarded-host', 'forwarded-host'],

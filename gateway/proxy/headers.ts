@@ -33,6 +33,8 @@ export interface HeadersToSet {
 /** How to make the upstream's request headers. */
 export interface RequestHeaderRules {
   readonly isCredential: IsCredential;
+  /** What of a Cookie header is forwarded; `undefined`: nothing. Absent: all of it. */
+  readonly keepCookie?: (value: string) => string | undefined;
   readonly peer: RequestPeer;
   /** The Host header that the upstream sees. */
   readonly host: string;
@@ -94,6 +96,10 @@ function gather(
       if (named?.has(lower) || rules.set.names.has(lower) || rules.isCredential(lower, value)) return;
       into.flat.push(name, value);
       return;
+    case 'cookie':
+      if (named?.has(lower) || rules.set.names.has(lower)) return;
+      addCookie(into, name, value, rules);
+      return;
     case 'content-length':
       // Framing is not the client's to remove by naming it in Connection.
       into.flat.push(name, value);
@@ -122,6 +128,11 @@ function gather(
     case 'drop':
       return;
   }
+}
+
+function addCookie(into: Gathered, name: string, value: string, rules: RequestHeaderRules): void {
+  const kept = rules.keepCookie === undefined ? value : rules.keepCookie(value);
+  if (kept !== undefined) into.flat.push(name, kept);
 }
 
 function joined(before: string, value: string): string {

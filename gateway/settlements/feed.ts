@@ -1,11 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import type { LightningNode, Settlement } from '../../node/node.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Account } from '../ledger/store.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import { type ApplyDeps, applySettlement } from './apply-settlement.ts';
+import { applySettlement, type Payment } from './apply-settlement.ts';
 import { type Backoff, createBackoff } from './backoff.ts';
 import { createCursorKeeper } from './cursor-keeper.ts';
 import { followSettlements, UnknownCursorError } from './follow-settlements.ts';
@@ -39,8 +38,6 @@ const TIMING: FeedTiming = {
 
 /** Look-ups under way at once: the node has invoices to make beside them. */
 const LOOK_UP_CONCURRENCY = 8;
-/** Payments of offers that are remembered. */
-const MAX_REMEMBERED = 20_000;
 
 /** What a settlement feed needs. */
 export interface SettlementFeedOptions {
@@ -55,6 +52,8 @@ export interface SettlementFeedOptions {
   readonly onSettled: (paymentHash: string) => void;
   /** Told of an account that has more credit now. It does not throw. */
   readonly onCredited: (account: Account) => void;
+  /** Told of each payment that an offer was waiting for, whoever credited it: it is counted as income. It does not throw. */
+  readonly onOfferSettled: (paymentHash: string) => void;
   readonly nowMs: () => number;
   /** Default: Math.random. */
   readonly random?: () => number;
@@ -63,8 +62,6 @@ export interface SettlementFeedOptions {
 
 /** The consumer of the node's settlements: credits top-ups as they are paid. */
 export interface SettlementFeed {
-  /** Whether this payment was seen to settle an offer, and so was counted as income; the latest 20,000 are remembered. */
-  settledOffer(paymentHash: string): boolean;
   connected(): boolean;
   /** Stops, once what is under way has ended. Nothing is lost by it: the next start goes on. */
   close(): Promise<void>;
@@ -74,7 +71,6 @@ export interface SettlementFeed {
 interface Feed extends Omit<SettlementFeedOptions, 'timing'> {
   readonly timing: FeedTiming;
   readonly closing: AbortSignal;
-  readonly apply: ApplyDeps;
   /** Asks for a look-up of all open offers, now. */
   wantLookUp(): void;
   /** Resolves when one is wanted or due. */
@@ -90,22 +86,17 @@ interface Feed extends Omit<SettlementFeedOptions, 'timing'> {
  */
 export function createSettlementFeed(options: SettlementFeedOptions): SettlementFeed {
   const closing = new AbortController();
-  const settledOffers = new LRUCache<string, true>({ max: MAX_REMEMBERED });
-  const { log, ledger, metrics, onSettled, onCredited } = options;
-  const onOfferSettled = (paymentHash: string): void => void settledOffers.set(paymentHash, true);
   const feed: Feed = {
     ...options,
     ...lookUpRequests(closing.signal),
     timing: { ...TIMING, ...options.timing },
     closing: closing.signal,
-    apply: { ledger, log, metrics, onSettled, onCredited, onOfferSettled },
     state: { connected: false, lagMs: 0, openOffers: 0 },
   };
-  metrics.readFrom({ settlementFeed: () => feed.state });
+  options.metrics.readFrom({ settlementFeed: () => feed.state });
   const loops = [lookUpForEver(feed)];
   if (options.node.capabilities.settlementFeed) loops.push(followForEver(feed));
   return {
-    settledOffer: (paymentHash) => settledOffers.has(paymentHash),
     connected: () => feed.state.connected,
     close: async () => {
       closing.abort();
@@ -163,7 +154,7 @@ async function followOnce(
   const { timing, state, nowMs } = feed;
   let connectedAtMs: number | undefined;
   const apply = async (settlement: Settlement): Promise<void> => {
-    await applySettlement(feed.apply, settlement);
+    await applySettlement(feed, settlement);
     if (settlement.cursor > position) state.lagMs = Math.max(0, nowMs() - settlement.settledAtSec * 1000);
   };
   const onConnected = (): void => {
@@ -215,7 +206,7 @@ async function lookUpForEver(feed: Feed): Promise<void> {
   const deps = {
     node,
     ledger,
-    apply: (payment: Parameters<typeof applySettlement>[1]) => applySettlement(feed.apply, payment),
+    apply: (payment: Payment) => applySettlement(feed, payment),
     concurrency: LOOK_UP_CONCURRENCY,
     timeoutMs: timing.lookUpTimeoutMs,
   };

@@ -51,6 +51,7 @@ const CONFIG: Config = {
     nodeTimeoutMs: 1,
     legacyLsat: false,
   },
+  topUp: { minMsat: msat(1), maxMsat: msat(1), maxOpen: 1 },
   corsOrigins: ['*'],
   services: [
     {

@@ -4,7 +4,7 @@ import type { ChallengeConfig, Config } from '../../config/config.ts';
 import { createLog } from '../../gateway/observe/log.ts';
 import { ask } from '../proxy/wire.ts';
 import { testConfig } from '../support/config.ts';
-import { buy, type TestGateway, withCredential } from '../support/gateway.ts';
+import { askChallenge, buy, type TestGateway, withCredential } from '../support/gateway.ts';
 import { openScene } from './scene.ts';
 
 /** What a client may make the node do before it paid. */
@@ -78,10 +78,11 @@ test('X-Forwarded-For from a peer that nobody declared is ignored, and said once
 
 test('an address has so many unpaid invoices and no more; paying one, or its expiry, makes room', async (t) => {
   const gateway = await openShop(t, { maxOutstandingPerClient: 2 });
-  const credential = await buy(gateway, '/quote');
+  const { macaroon, invoice } = await askChallenge(`${gateway.url}/quote`);
   assert.equal(await statusOf(gateway), 402);
   const full = await ask(`${gateway.url}/quote`);
   assert.deepEqual([full.status, full.headers['retry-after']], [429, '600']);
+  const credential = `L402 ${macaroon}:${await gateway.pay(invoice)}`;
   assert.equal((await fetch(`${gateway.url}/quote`, withCredential(credential))).status, 200);
   assert.equal(await statusOf(gateway), 402);
   assert.equal(await statusOf(gateway), 429);

@@ -27,7 +27,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'gateway/session': ['gateway/l402'],
   'gateway/demo': [],
   'gateway/observe': [...SHARED, 'gateway/ledger', 'gateway/pricing'],
-  'gateway/endpoints': [...SHARED, 'gateway/ledger', 'gateway/observe', 'gateway/pricing', 'gateway/paywall'],
+  'gateway/endpoints': [
+    ...SHARED,
+    'gateway/ledger',
+    'gateway/observe',
+    'gateway/pricing',
+    'gateway/paywall',
+    'gateway/session',
+  ],
   'gateway/admin': [
     ...SHARED,
     'gateway/ledger',
@@ -40,6 +47,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   'gateway/flow': [
     ...SHARED,
+    'gateway/session',
     'gateway/l402',
     'gateway/mpp',
     'gateway/pricing',

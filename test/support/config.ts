@@ -70,6 +70,7 @@ export function testConfig(services: readonly ServiceConfig[], change: Partial<C
       nodeTimeoutMs: 5_000,
       legacyLsat: false,
     },
+    topUp: { minMsat: msat(1_000), maxMsat: msat(100_000_000), maxOpen: 3 },
     corsOrigins: ['*'],
     services,
     ...change,

@@ -1,0 +1,58 @@
+import { LRUCache } from 'lru-cache';
+import type { LightningNode } from '../node/node.ts';
+import { type AccountEvents, createAccountEvents } from './endpoints/account-events.ts';
+import type { Ledger } from './ledger/ledger.ts';
+import type { Log } from './observe/log.ts';
+import type { Metrics } from './observe/metrics.ts';
+import { createSessionTable, type SessionTable } from './session/table.ts';
+import { createSettlementFeed, type SettlementFeed } from './settlements/feed.ts';
+
+/** What the flow, the helper endpoints and the settlement feed tell each other about accounts, within this process. */
+export interface Accounts {
+  readonly events: AccountEvents;
+  readonly sessions: SessionTable;
+  /** Payments of top-ups that the feed has counted as income: their tokens must not count them once more. */
+  readonly countedPayments: { has(paymentHash: string): boolean };
+  /** Calls the listener with each payment that the node reports; returns how to stop. */
+  onSettled(listener: (paymentHash: string) => void): () => void;
+  /** Starts to consume the node's settlements. */
+  startFeed(parts: FeedParts): SettlementFeed;
+}
+
+/** What the feed needs of the gateway. */
+export interface FeedParts {
+  readonly node: LightningNode;
+  readonly ledger: Ledger;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly nowMs: () => number;
+}
+
+/** Payments that are remembered as counted. */
+const MAX_COUNTED = 20_000;
+
+/** Makes what is shared about accounts; nothing runs until the feed is started. */
+export function assembleAccounts({ nowMs }: { readonly nowMs: () => number }): Accounts {
+  const events = createAccountEvents();
+  const counted = new LRUCache<string, true>({ max: MAX_COUNTED });
+  const listeners = new Set<(paymentHash: string) => void>();
+  return {
+    events,
+    sessions: createSessionTable({ nowSec: () => Math.floor(nowMs() / 1000) }),
+    countedPayments: counted,
+    onSettled(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    startFeed: (parts) =>
+      createSettlementFeed({
+        ...parts,
+        onSettled: (paymentHash) => {
+          for (const listener of listeners) listener(paymentHash);
+        },
+        onOfferSettled: (paymentHash) => void counted.set(paymentHash, true),
+        onCredited: ({ accountId, balanceMsat }) =>
+          events.publish(accountId, { kind: 'balance', balanceMsat }),
+      }),
+  };
+}
