@@ -128,7 +128,8 @@ export type AttemptOutcome =
   | Refusal;
 
 /**
- * How an attempt ended. `refunded`: the upstream failed, the money goes back and the key is forgotten. Only an attempt in
+ * How an attempt ended. `refunded`: the upstream failed, the money goes back and the key is forgotten; when a free retry failed,
+ * there is nothing to give back: that retry does not count, and the attempt is undelivered as before it. Only an attempt in
  * flight can end: anything else changes nothing.
  */
 export type AttemptEnd = 'delivered' | 'undelivered' | 'refunded';

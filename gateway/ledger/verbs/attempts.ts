@@ -72,6 +72,17 @@ export function endAttempt(
   const row = books.account(accountId);
   const attempt = books.attempt(key);
   if (row === undefined || attempt?.accountRef !== row.ref || attempt.state !== 'in-flight') return;
+  if (end === 'refunded' && attempt.freeRetries > 0) {
+    // Nothing was taken for this retry. The price was for an answer before it, which the client may have read to its last byte.
+    const freeRetries = attempt.freeRetries - 1;
+    books.saveAttempt({
+      ...attempt,
+      state: 'undelivered',
+      freeRetries,
+      forgetAtSec: nowSec + SPEND_KEY_TTL_SEC,
+    });
+    return;
+  }
   if (end === 'refunded') {
     books.removeAttempt(key);
     refund(books, row, attempt.amountMsat, nowSec);

@@ -72,6 +72,23 @@ export function attemptContract(it: ContractTest): void {
     });
   });
 
+  it('a free retry that is refunded gives back nothing and does not count', async (subject) => {
+    const { store } = subject;
+    await fund(subject, ALICE, 1_000);
+    await store.beginAttempt(attemptOf());
+    await store.endAttempt(ALICE, KEY, 'undelivered');
+    for (let failure = 0; failure < 5; failure += 1) {
+      assert.deepEqual(await store.beginAttempt(attemptOf()), { kind: 'free', balanceMsat: 0 });
+      await store.endAttempt(ALICE, KEY, 'refunded');
+      assert.equal(await balanceOf(store, ALICE), 0);
+    }
+    for (let retry = 0; retry < MAX_FREE_RETRIES; retry += 1) {
+      assert.deepEqual(await store.beginAttempt(attemptOf()), { kind: 'free', balanceMsat: 0 });
+      await store.endAttempt(ALICE, KEY, 'undelivered');
+    }
+    assert.deepEqual(await store.beginAttempt(attemptOf()), { kind: 'insufficient', balanceMsat: 0 });
+  });
+
   it('only an attempt in flight can end, and only for its own account', async (subject) => {
     const { store } = subject;
     await fund(subject, ALICE, 1_000);
