@@ -10,6 +10,7 @@ import type { Exchange, ExchangeClient, UpgradeSocket } from './flow/exchange.ts
 import { type FlowDeps, type FlowOutcome, serve } from './flow/index.ts';
 import { StoreError } from './ledger/store.ts';
 import { clientAddress, throttleKey } from './proxy/client-address.ts';
+import { endConnection } from './proxy/raw-answer.ts';
 import { canonicalTarget, type Target } from './proxy/target.ts';
 import type { Recorder } from './record-request.ts';
 
@@ -158,7 +159,7 @@ function responseOn(req: IncomingMessage, socket: Duplex): ServerResponse {
   socket.on('error', () => socket.destroy());
   res.once('finish', () => {
     res.detachSocket(req.socket);
-    socket.end();
+    endConnection(socket);
   });
   return res;
 }

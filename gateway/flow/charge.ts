@@ -21,6 +21,9 @@ export interface Charge {
   end(how: AttemptEnd): Promise<void>;
 }
 
+/** The longest that the store takes an attempt to be in flight, seconds. */
+const MAX_IN_FLIGHT_SEC = 24 * 3600;
+
 /** What charging needs. */
 export interface ChargeDeps {
   readonly ledger: Ledger;
@@ -107,8 +110,9 @@ async function beginAttempt(
 ): Promise<ChargeResult> {
   const { service } = exchange;
   // As long as the upstream may take: after that a gateway that died can't be answering any more.
-  const inFlightSec = Math.ceil(
-    (service.connectTimeoutMs + service.headersTimeoutMs + service.idleTimeoutMs) / 1000,
+  const inFlightSec = Math.min(
+    MAX_IN_FLIGHT_SEC,
+    Math.ceil((service.connectTimeoutMs + service.headersTimeoutMs + service.idleTimeoutMs) / 1000),
   );
   const { ledger } = deps;
   const outcome = await orVoid(deps, ledger.beginAttempt({ ...attempt, inFlightSec }), () =>

@@ -5,9 +5,12 @@ import type { Charge } from './charge.ts';
 import type { Exchange } from './exchange.ts';
 import type { Unsettled } from './unsettled.ts';
 
+/** An upgrade that the upstream accepted: what was paid for went through the tunnel, whatever statuses are configured. */
+const SWITCHING_PROTOCOLS = 101;
+
 /** Whether a response with this status is charged for. */
 export function isCharged(chargeOn: StatusRanges, status: number): boolean {
-  return chargeOn.some(([from, to]) => status >= from && status <= to);
+  return status === SWITCHING_PROTOCOLS || chargeOn.some(([from, to]) => status >= from && status <= to);
 }
 
 /**

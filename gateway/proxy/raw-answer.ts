@@ -24,6 +24,18 @@ export function endWithAnswer(socket: Duplex, answer: ErrorAnswer, extra: readon
   socket.end(`${head}\r\n${answer.body}`, 'latin1', () => socket.destroy());
 }
 
+/**
+ * Ends our side of a connection that Node's server watches no more (an upgrade that was answered), and closes it soon whatever the
+ * peer does: one that never ends its own side would keep a place among the connections for ever.
+ */
+export function endConnection(socket: Duplex): void {
+  const timer = setTimeout(() => socket.destroy(), MAX_LINGER_MS).unref();
+  socket.once('close', () => clearTimeout(timer));
+  // Bytes that nobody read would turn the close into a reset, which may overtake the answer.
+  socket.resume();
+  socket.end();
+}
+
 /** Nothing that is written here may end a header line. */
 function oneLine(value: string): string {
   return value.replaceAll(/[\r\n\0]/g, ' ');

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { GatewayError, toErrorAnswer } from '../errors.ts';
 import { overrideHeaders, responseHeaders } from './headers.ts';
-import { endWithAnswer } from './raw-answer.ts';
+import { endConnection, endWithAnswer } from './raw-answer.ts';
 
 /** What went through a tunnel. */
 export interface TunnelEnd {
@@ -129,12 +129,14 @@ function watchAnswer(tunnel: Running, request: ClientRequest): void {
   request.once('upgrade', (answer: IncomingMessage, upstream: Socket) => {
     settle(tunnel);
     rewriteHeaders(answer, exchange.onOpen(), UPGRADE);
-    join(tunnel, upstream);
+    // After the middleware has joined the two: counted earlier, what came with the upstream's answer would be read and lost.
+    process.nextTick(join, tunnel, upstream);
   });
   request.once('response', (answer) => {
     settle(tunnel);
     const framing = answer.headers['transfer-encoding'];
     rewriteHeaders(answer, [], framing === undefined ? [] : ['transfer-encoding', framing]);
+    socket.once('finish', () => endConnection(socket));
     exchange.onRefused(answer.statusCode ?? 502);
   });
 }
@@ -185,6 +187,11 @@ class UpgradeTimeout extends Error {}
 /** The middleware ends the socket after this. */
 function fail(tunnel: Running, cause: Error): void {
   if (tunnel.answered) return;
+  // A client that resets its connection comes here as an error too: it must not pass for a fault of the upstream.
+  if (tunnel.socket.destroyed) {
+    clientClosed(tunnel);
+    return;
+  }
   settle(tunnel);
   const error =
     cause instanceof UpgradeTimeout
