@@ -257,7 +257,8 @@ class TickWheel implements Meters, TabPort, StreamPort {
   }
 
   #send(): void {
-    const asking = this.#asking;
+    // One that ended meanwhile is settled by itself.
+    const asking = this.#asking.filter((tab) => tab.state.kind !== 'ended');
     this.#asking = [];
     for (let from = 0; from < asking.length; from += MAX_COMMITS) {
       void this.#commit(asking.slice(from, from + MAX_COMMITS));

@@ -104,9 +104,17 @@ export class Counter implements Quantity {
     this.#waiting = Math.max(0, this.#waiting - units);
   }
 
-  /** A running total reported from outside; it never shrinks. */
+  /** A running total reported from outside; it never shrinks. What was foreseen of it is delivered now. */
   raise(total: number): void {
     this.#counted = Math.max(this.#counted, total);
+    this.#waiting = Math.min(this.#waiting, this.#counted - total);
+  }
+
+  /** What the total will come to, as it looks: it must be covered, and is not delivered before it is raised or corrected. */
+  foresee(total: number): void {
+    if (total <= this.#counted) return;
+    this.#waiting += total - this.#counted;
+    this.#counted = total;
   }
 
   /** The truth at the end, which may be less than was counted. */

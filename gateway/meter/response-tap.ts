@@ -9,7 +9,6 @@ import type {
   Meter,
   MeterNotice,
   MeterTap,
-  MeterTerms,
   Passing,
 } from './terms.ts';
 
@@ -18,13 +17,13 @@ const BURST_MS = 250;
 const LEAST_BURST_BYTES = 65_536;
 
 /** What the tap of a response asks of its stream. */
-export interface TappedStream extends Pick<Meter, 'attach' | 'begin' | 'stop' | 'cut' | 'cutBy' | 'pass'> {
-  readonly terms: MeterTerms;
-  exempt(): void;
+export interface TappedStream
+  extends Pick<
+    Meter,
+    'terms' | 'attach' | 'begin' | 'exempt' | 'stop' | 'cut' | 'cutBy' | 'pass' | 'flowed'
+  > {
   /** The chunk was counted, but waits for a reason of its own. */
   withhold(side: 'response', passing: Passing): void;
-  /** The chunk that waited goes on its way. */
-  flowed(side: 'response'): void;
 }
 
 /** What the tap asks of the wheel. */

@@ -94,6 +94,11 @@ export class Stream implements Meter, Member {
     return this.#cutBy === undefined && this.#tab.raise(totalUnits, this.#port.now());
   }
 
+  foresee(totalUnits: number): boolean {
+    if (this.#free) return true;
+    return this.#cutBy === undefined && this.#tab.foresee(totalUnits, this.#port.now());
+  }
+
   attach(carrier: Carrier): void {
     this.#carrier = carrier;
     if (this.#cutBy !== undefined) carrier.end(this.#cutBy);

@@ -88,6 +88,8 @@ export class Tab implements Timed {
   readonly #port: TabPort;
   #active = 0;
   #askAtMs: number;
+  /** A step is on its way, or in the next store call. */
+  #asked = false;
   #inFlight: PromiseWithResolvers<void> | undefined;
   #failures = 0;
   #warned = false;
@@ -160,6 +162,14 @@ export class Tab implements Timed {
     return this.#checkCovered(0, nowMs);
   }
 
+  /** A running total that may still fall: covered, but not paid for yet. @returns false when it is more than is set aside */
+  foresee(total: number, nowMs: number): boolean {
+    if (this.state.kind === 'ended' || this.quantity instanceof Seconds) return this.state.kind !== 'ended';
+    if (this.state.kind === 'opening') this.state = { kind: 'running' };
+    this.quantity.foresee(total);
+    return this.#checkCovered(0, nowMs);
+  }
+
   #checkCovered(units: number, nowMs: number): boolean {
     const { quantity, lease } = this;
     const counter = quantity instanceof Seconds ? undefined : quantity;
@@ -168,7 +178,7 @@ export class Tab implements Timed {
       this.touch(nowMs);
       return false;
     }
-    if (counter === undefined || this.#inFlight !== undefined) return true;
+    if (counter === undefined || this.#asked) return true;
     const low = lease.coveredUnits - counter.counted() <= counter.aheadUnits / 2 && lease.balanceMsat > 0;
     const nextMs = low && this.#failures === 0 ? nowMs : nowMs + this.settings.sliceMs;
     if (nextMs < this.#askAtMs) {
@@ -192,8 +202,8 @@ export class Tab implements Timed {
       this.end('unpaid', nowMs);
       return;
     }
-    if (this.#inFlight === undefined && nowMs >= this.#askAtMs) {
-      this.#inFlight = Promise.withResolvers();
+    if (!this.#asked && nowMs >= this.#askAtMs) {
+      this.#asked = true;
       this.#port.collect(this);
     }
     this.#reschedule(nowMs);
@@ -202,7 +212,7 @@ export class Tab implements Timed {
   /** Before it is over, the store is asked once more: credit that came in time always counts. */
   #holdIsOver(nowMs: number): boolean {
     const { state } = this;
-    if (state.kind !== 'holding' || nowMs < state.untilMs || this.#inFlight !== undefined) return false;
+    if (state.kind !== 'holding' || nowMs < state.untilMs || this.#asked) return false;
     if (state.last) return true;
     this.state = { ...state, last: true };
     this.#askAtMs = nowMs;
@@ -227,6 +237,7 @@ export class Tab implements Timed {
   /** The next step for the store; once more the last one when its answer was lost. */
   prepare(nowMs: number): Commit {
     const { lease, quantity, state, settings } = this;
+    this.#inFlight ??= Promise.withResolvers();
     if (lease.pending !== undefined) return lease.pending;
     if (!(quantity instanceof Seconds)) quantity.learn(nowMs, lease.coveredUnits);
     if (state.kind === 'holding') this.state = { ...state, asks: state.asks + 1 };
@@ -298,6 +309,7 @@ export class Tab implements Timed {
   #landed(): void {
     this.#inFlight?.resolve();
     this.#inFlight = undefined;
+    this.#asked = false;
   }
 
   #tryResume(nowMs: number): void {
@@ -377,7 +389,7 @@ export class Tab implements Timed {
   #reschedule(nowMs: number): void {
     const { state } = this;
     let dueMs = this.lease.expiresAtMs;
-    if (this.#inFlight === undefined) {
+    if (!this.#asked) {
       dueMs = Math.min(dueMs, this.#askAtMs);
       if (state.kind === 'holding') dueMs = Math.min(dueMs, state.untilMs);
     }

@@ -150,6 +150,7 @@ export interface Carrier {
 /** One stream that is being charged. */
 export interface Meter {
   readonly accountId: string;
+  readonly terms: MeterTerms;
   /** Left after the first reservation, msat; then as the store last said. */
   readonly balanceMsat: Msat;
   /** For an HTTP response. */
@@ -162,10 +163,14 @@ export interface Meter {
   affords(units: number): boolean;
   /** A running total of reported units; it never shrinks. False: more than is set aside, the stream is held until it is. */
   report(totalUnits: number): boolean;
+  /** A running total that may still fall: it must be covered, and is paid for at the end only. False: the stream is held until it is. */
+  foresee(totalUnits: number): boolean;
   /** Connects something other than an HTTP response. */
   attach(carrier: Carrier): void;
   /** The upstream accepted: what is charged from the response on is charged from now on. */
   begin(): void;
+  /** The upstream's answer is of a kind that is not charged for: from now on everything passes, and nothing is billed. */
+  exempt(): void;
   /** Counts what is about to pass, before it passes. False: it waits until the carrier is resumed. */
   pass(side: 'request' | 'response', passing: Passing): boolean;
   /** What had to wait in this direction goes on its way: the carrier was resumed. */

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { costOf, rateOf } from '../../gateway/meter/rate.ts';
+import { ACCOUNT, createRig, price, type Rig, startFlow } from './rig.ts';
+
+/** What may happen to a stream. */
+const STEP = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant('run' as const), ms: fc.integer({ min: 10, max: 2_500 }) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('credit' as const), msat: fc.integer({ min: 1, max: 400 }) }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant('send' as const), bytes: fc.integer({ min: 1, max: 90_000 }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('weather' as const),
+      weather: fc.constantFrom('fine' as const, 'fine' as const, 'deaf' as const, 'mute' as const),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('announce' as const) }) },
+);
+
+async function balanced(rig: Rig): Promise<{ readonly spent: number; readonly credited: number }> {
+  const { balance, reserved, spent, credited } = await rig.account();
+  assert.equal(credited, balance + reserved + spent);
+  return { spent, credited };
+}
+
+async function finish(rig: Rig): Promise<void> {
+  rig.weather = 'fine';
+  for (let round = 0; round < 3; round += 1) {
+    await rig.retryUnsettled();
+    await rig.run(0);
+  }
+}
+
+test('whatever happens to a stream for seconds, what is billed is the ceiling of what was delivered, to the msat', async () => {
+  const PRICES = ['100 msat/second', '360 sat/hour', '7 msat/3 seconds', '1 msat/hour', '999 msat/second'];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...PRICES),
+      fc.integer({ min: 100, max: 3_000 }),
+      fc.array(STEP, { minLength: 1, maxLength: 12 }),
+      async (text, firstMsat, steps) => {
+        const rig = await createRig({ stepMs: 50 });
+        await rig.credit(ACCOUNT, Math.max(firstMsat, 1_000));
+        const rate = rateOf(price(text));
+        const meter = await rig.open({ price: price(text), holdMs: 4_000 });
+        const flow = startFlow(meter);
+        let openMs = 0;
+        for (const step of steps) {
+          if (step.kind === 'credit') await rig.credit(ACCOUNT, step.msat);
+          else if (step.kind === 'announce') rig.meters.credited(ACCOUNT);
+          else if (step.kind === 'weather') rig.weather = step.weather;
+          else if (step.kind === 'send') flow.send('x');
+          else
+            for (let ms = 0; ms < step.ms; ms += 50) {
+              if (flow.ended === undefined && !flow.paused) openMs += 50;
+              await rig.run(50);
+            }
+        }
+        const report = await meter.end();
+        await finish(rig);
+        const { spent, credited } = await balanced(rig);
+        assert.equal((await rig.account()).reserved, 0);
+        assert.ok(spent <= credited);
+        const deliveredMs = Math.round(report.deliveredUnits * 1000);
+        assert.ok(deliveredMs <= openMs, `${deliveredMs} of ${openMs} ms`);
+        // What was set aside may end between two ticks; until the tick nothing passes, and nothing is billed.
+        if (report.heldMs === 0 && report.cutBy === undefined) assert.ok(deliveredMs > openMs - 100);
+        const rich = Math.max(firstMsat, 1_000) >= costOf(rate, openMs + 2_000);
+        if (rich && steps.every(({ kind }) => kind !== 'weather')) assert.equal(deliveredMs, openMs);
+        if (report.cutBy !== 'lease-lost') {
+          assert.equal(report.billedMsat, costOf(rate, deliveredMs));
+          assert.equal(spent, report.billedMsat);
+        } else assert.ok(spent <= costOf(rate, deliveredMs));
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test('whatever happens to a stream for bytes, no byte leaves that is not paid for, and all that leave are billed', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom('10 msat/KB', '1 msat/byte', '1 msat/3 bytes', '1 sat/MB'),
+      fc.integer({ min: 2_000, max: 600_000 }),
+      fc.array(STEP, { minLength: 1, maxLength: 25 }),
+      async (text, firstMsat, steps) => {
+        const rig = await createRig({ stepMs: 50 });
+        await rig.credit(ACCOUNT, firstMsat);
+        const rate = rateOf(price(text));
+        const meter = await rig.open({ price: price(text), holdMs: 4_000 });
+        const flow = startFlow(meter);
+        const sentBytes = () => flow.sent.reduce((sum, { length }) => sum + length, 0);
+        for (const step of steps) {
+          if (step.kind === 'credit') await rig.credit(ACCOUNT, step.msat * 100);
+          else if (step.kind === 'announce') rig.meters.credited(ACCOUNT);
+          else if (step.kind === 'weather') rig.weather = step.weather;
+          else if (step.kind === 'send') flow.send(Buffer.alloc(step.bytes));
+          else await rig.run(step.ms);
+          const { spent, credited } = await balanced(rig);
+          assert.ok(costOf(rate, sentBytes()) <= credited);
+          assert.ok(spent <= costOf(rate, sentBytes()));
+        }
+        const delivered = sentBytes();
+        const report = await meter.end();
+        await finish(rig);
+        const { spent } = await balanced(rig);
+        assert.equal((await rig.account()).reserved, 0);
+        assert.equal(report.deliveredUnits, delivered);
+        if (report.cutBy !== 'lease-lost') {
+          assert.equal(report.billedMsat, costOf(rate, delivered));
+          assert.equal(spent, report.billedMsat);
+        }
+      },
+    ),
+    { numRuns: 600 },
+  );
+});
