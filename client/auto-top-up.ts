@@ -86,7 +86,7 @@ export function createTopUps(options: TopUpsOptions): TopUps {
     if (rule === undefined) return false;
     // What an upstream writes into its stream must not make anybody pay who has enough.
     if (isExhausted && report.balanceMsat < amountMsat) return true;
-    return topUpDueInMs(rule, report, pace.msatPerSec(), shop.clock.nowMs()) === 0;
+    return topUpDueInMs(rule, report, pace, shop.clock.nowMs()) === 0;
   };
   const begin = (work: () => Promise<void>): Promise<void> => {
     const run = exclusively(shop, accountKey(options.account.token), work).finally(() => {

@@ -78,6 +78,8 @@ interface Watch {
   readonly rule: FullRule | undefined;
   readonly pace: Pace;
   readonly stop: AbortController;
+  /** Ends the present wait of the poll: what was heard may make the next question urgent. */
+  wake: AbortController;
   last: AccountReport | undefined;
   askedAtMs: number;
   feedIsOpen: boolean;
@@ -98,6 +100,7 @@ export function followAccount(shop: Shop, account: PaidAccount, options: FollowO
     rule,
     pace: createPace(announced),
     stop: new AbortController(),
+    wake: new AbortController(),
     last: undefined,
     askedAtMs: shop.clock.nowMs(),
     feedIsOpen: false,
@@ -153,6 +156,7 @@ export function followAccount(shop: Shop, account: PaidAccount, options: FollowO
 function hearReport(watch: Watch, report: AccountReport): void {
   watch.pace.note(report);
   watch.last = report;
+  watch.wake.abort();
   const { onBalance } = watch.options;
   if (onBalance === undefined || watch.stop.signal.aborted) return;
   try {
@@ -178,7 +182,8 @@ async function poll(watch: Watch, topUps: TopUps): Promise<void> {
   const { signal } = watch.stop;
   while (!signal.aborted) {
     const waitMs = untilNextQuestionMs(watch, topUps);
-    await clock.sleep(Math.max(waitMs, 50), signal);
+    watch.wake = new AbortController();
+    await clock.sleep(Math.max(waitMs, 50), AbortSignal.any([signal, watch.wake.signal]));
     if (signal.aborted || untilNextQuestionMs(watch, topUps) > 0) continue;
     try {
       topUps.consider(await askNow(watch));
@@ -197,7 +202,7 @@ function untilNextQuestionMs(watch: Watch, topUps: TopUps): number {
   const silentMs = nowMs - Math.max(askedAtMs, last?.atMs ?? 0);
   const untilSilent = (feedIsOpen ? FEED_SILENT_MS : POLL_MS) - silentMs;
   if (rule === undefined || last === undefined || topUps.failure() !== undefined) return untilSilent;
-  const dueMs = topUpDueInMs(rule, last, pace.msatPerSec(), nowMs);
+  const dueMs = topUpDueInMs(rule, last, pace, nowMs);
   return Math.min(untilSilent, Math.max(dueMs, LEAST_PAUSE_MS - (nowMs - askedAtMs)));
 }
 

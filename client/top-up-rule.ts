@@ -15,7 +15,11 @@ export interface TopUpRule {
 export interface Pace {
   /** Takes in what was reported. */
   note(report: AccountReport): void;
-  /** Msat a second; `undefined` while nothing is known. */
+  /** What prices and the gateway say, msat a second; `undefined` when they say nothing. */
+  announced(): number | undefined;
+  /** What was seen between reports, msat a second. A burst makes it large for a while. */
+  seen(): number | undefined;
+  /** The best guess, msat a second; `undefined` while nothing is known. */
   msatPerSec(): number | undefined;
 }
 
@@ -41,11 +45,11 @@ export function completeRule(rule: TopUpRule, boughtMsat: Msat, announced: numbe
 }
 
 /**
- * Measures how fast an account is spent: the fastest of the price of the stream, the gateway's word about all streams of the
- * account, and what is seen between reports.
- * @param announced - msat a second of the stream's own price, if it is charged by time
+ * Measures how fast an account is spent: by the price of the stream, by the gateway's word about all streams of the account, and by
+ * what is seen between reports.
+ * @param price - msat a second of the stream's own price, if it is charged by time
  */
-export function createPace(announced: number | undefined): Pace {
+export function createPace(price: number | undefined): Pace {
   let told: number | undefined;
   let seen: number | undefined;
   let last: AccountReport | undefined;
@@ -61,26 +65,23 @@ export function createPace(announced: number | undefined): Pace {
       }
       last = report;
     },
-    msatPerSec: () => {
-      const known = [announced, told, seen].filter((rate) => rate !== undefined);
-      return known.length === 0 ? undefined : Math.max(...known);
-    },
+    announced: () => (told === undefined ? price : Math.max(told, price ?? 0)),
+    seen: () => seen,
+    msatPerSec: () => (price === undefined ? (seen ?? told) : Math.max(told ?? 0, price)),
   };
 }
 
 /**
- * How long until the rule asks for a top-up, ms: 0 when it does so now, `Infinity` when nothing is being spent.
- * @param pace - msat a second
+ * How long until the rule asks for a top-up, ms: 0 when it does so now, `Infinity` when nothing is being spent. What was only seen
+ * never asks for one while there is as much as a top-up would add: bursts pass.
  * @param nowMs - later than the report: what was spent since is estimated
  */
-export function topUpDueInMs(
-  rule: FullRule,
-  report: AccountReport,
-  pace: number | undefined,
-  nowMs: number,
-): number {
-  const perMs = (pace ?? 0) / 1000;
-  const keepMsat = Math.max(rule.belowMsat, perMs * rule.belowMs);
+export function topUpDueInMs(rule: FullRule, report: AccountReport, pace: Pace, nowMs: number): number {
+  const { belowMs, belowMsat, amountMsat } = rule;
+  const announcedMsat = ((pace.announced() ?? 0) * belowMs) / 1000;
+  const seenMsat = Math.min(((pace.seen() ?? 0) * belowMs) / 1000, amountMsat);
+  const perMs = (pace.msatPerSec() ?? 0) / 1000;
+  const keepMsat = Math.max(belowMsat, announcedMsat, seenMsat);
   const spareMsat = report.balanceMsat - keepMsat - perMs * Math.max(0, nowMs - report.atMs);
   if (spareMsat <= 0) return 0;
   return perMs === 0 ? Infinity : spareMsat / perMs;
