@@ -67,6 +67,8 @@ const DRAINING = new GatewayError('draining', 'The gateway is shutting down.', {
 /** One client connection: what is under way on it, oldest first. */
 interface Connection {
   readonly responses: ServerResponse[];
+  /** Bytes read when it began: those of the TLS handshake, or none. */
+  readonly firstByte: number;
   /** A request on it was refused: what stands behind that one is not to be trusted, and Node has parsed it already. */
   refused: boolean;
 }
@@ -165,7 +167,7 @@ function configure(state: ServerState): void {
     socket.once('close', () => state.sockets.delete(socket));
   });
   server.on(server instanceof https.Server ? 'secureConnection' : 'connection', (socket: Duplex) => {
-    connections.set(socket, { responses: [], refused: false });
+    connections.set(socket, { responses: [], firstByte: bytesRead(socket), refused: false });
     socket.once('close', () => connections.delete(socket));
   });
   server.on('request', (req, res) => onRequest(state, req, res, undefined));
@@ -323,12 +325,23 @@ async function drain(state: ServerState, timeoutMs: number): Promise<void> {
     for (const res of responses) if (!res.headersSent) res.shouldKeepAlive = false;
   }
   // A response whose head was out already leaves its connection open and idle; Node closes those only when asked.
-  const sweep = setInterval(() => server.closeIdleConnections(), DRAIN_SWEEP_MS);
+  const sweep = setInterval(() => closeIdle(state), DRAIN_SWEEP_MS);
   const cut = setTimeout(() => {
     for (const socket of sockets) socket.destroy();
   }, timeoutMs);
+  // Not yet the unused ones: a request may be on its way on one that was opened a moment ago.
   server.closeIdleConnections();
   await closed;
   clearInterval(sweep);
   clearTimeout(cut);
+}
+
+/** Node takes a connection on which nothing came yet (a browser's spare one) for one whose request is on its way. */
+function closeIdle({ server, connections }: ServerState): void {
+  server.closeIdleConnections();
+  for (const [socket, { firstByte }] of connections) if (bytesRead(socket) === firstByte) socket.destroy();
+}
+
+function bytesRead(socket: Duplex): number {
+  return 'bytesRead' in socket ? Number(socket.bytesRead) : 0;
 }
