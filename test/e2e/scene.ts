@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import type { IncomingHttpHeaders, IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { readTerms, type Terms } from '../../gateway/l402/caveat.ts';
 import { type Macaroon, macaroonFromText, macaroonToBase64 } from '../../gateway/l402/macaroon.ts';
@@ -51,7 +52,13 @@ export function openScene(t: TestContext): Scene {
         record(req, seen);
         listener(req, res);
       });
-      open.push(() => upstream.close());
+      // Node forgets the sockets of upgrades: closing the server would wait for them.
+      const sockets = new Set<Duplex>();
+      upstream.server.on('upgrade', (_req, socket) => sockets.add(socket.on('error', () => {})));
+      open.push(async () => {
+        for (const socket of sockets) socket.destroy();
+        await upstream.close();
+      });
       return { ...upstream, seen };
     },
     async gateway(wares, options = {}) {
