@@ -6,4 +6,13 @@
 export { createMeteringDuplex } from './metering-duplex.ts';
 export { createMeters, type MeterObserver, type Meters } from './meters.ts';
 export type { MeteredPrice } from './rate.ts';
-export type { CutReason, Meter, MeterEnd, MeterNotice, MeterReport, MeterTerms, Opened, UploadTap } from './terms.ts';
+export type {
+  CutReason,
+  Meter,
+  MeterEnd,
+  MeterNotice,
+  MeterReport,
+  MeterTerms,
+  Opened,
+  UploadTap,
+} from './terms.ts';

@@ -22,7 +22,7 @@ const MAX_COMMITS = 100_000;
 export interface MeterObserver {
   opened?(service: string): void;
   /** A stream's end, with its account: the log line and the metrics. */
-  ended?(service: string, accountId: string, report: MeterReport): void;
+  ended?(service: string, accountId: string, unit: MeteredUnit, report: MeterReport): void;
   /** Money that the store has taken, msat. */
   billed?(service: string, unit: MeteredUnit, amountMsat: Msat): void;
   /** A stream is out of credit and waits. */
@@ -244,8 +244,12 @@ class TickWheel implements Meters, TabPort, StreamPort {
     try {
       act();
     } catch (error) {
-      this.#observe.failed?.(error);
+      this.failed(error);
     }
+  }
+
+  failed(error: unknown): void {
+    this.#observe.failed?.(error);
   }
 
   #sweepRevoked(nowMs: number): void {
@@ -323,12 +327,12 @@ class TickWheel implements Meters, TabPort, StreamPort {
   }
 
   reported(stream: Stream, report: MeterReport): void {
-    const { service, accountId } = stream.terms;
+    const { service, accountId, price } = stream.terms;
     const left = this.size(service) - 1;
     if (left > 0) this.#sizes.set(service, left);
     else this.#sizes.delete(service);
     if (report.cutBy !== undefined) this.#observe.cut?.(service, report.cutBy);
-    this.#observe.ended?.(service, accountId, report);
+    this.#observe.ended?.(service, accountId, price.unit, report);
   }
 }
 

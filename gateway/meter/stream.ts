@@ -21,6 +21,7 @@ export interface StreamPort {
   now(): number;
   /** Calls back at the first tick after so many ms. */
   after(delayMs: number, act: () => void): void;
+  failed(error: unknown): void;
   /** The stream's charge is settled, or is in the hands of what settles it. */
   reported(stream: Stream, report: MeterReport): void;
 }
@@ -186,8 +187,8 @@ export class Stream implements Meter, Member {
 
   notice(notice: MeterNotice): void {
     if (this.#free) return;
-    this.terms.onNotice?.(notice);
-    this.#carrier?.tell(notice);
+    this.#guard(() => this.terms.onNotice?.(notice));
+    this.#guard(() => this.#carrier?.tell(notice));
   }
 
   /** The tab ended, or this stream alone must. */
@@ -195,9 +196,18 @@ export class Stream implements Meter, Member {
     if (this.#cutBy !== undefined || this.#report !== undefined) return;
     this.#cutBy = by;
     this.stop();
-    this.terms.onNotice?.({ kind: 'cut', cutBy: by });
-    this.#carrier?.end(by);
+    this.#guard(() => this.terms.onNotice?.({ kind: 'cut', cutBy: by }));
+    this.#guard(() => this.#carrier?.end(by));
     void this.end();
+  }
+
+  /** The caller's code must not break off the tab's. */
+  #guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#port.failed(error);
+    }
   }
 
   stop(): void {

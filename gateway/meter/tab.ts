@@ -95,6 +95,8 @@ export class Tab implements Timed {
   #warned = false;
   /** Credit came since the last step was made. */
   #credited = false;
+  /** The last step asked for more than the balance was known to hold; its answer says what there is. */
+  #guessed = false;
   #takenMsat = 0;
 
   constructor(lease: Lease, quantity: Seconds | Counter, settings: TabSettings, port: TabPort) {
@@ -245,6 +247,7 @@ export class Tab implements Timed {
     const ahead = quantity instanceof Seconds ? settings.sliceMs + settings.leadMs : quantity.aheadUnits;
     const credited = this.#credited;
     this.#credited = false;
+    this.#guessed = credited;
     const idle = state.kind === 'opening' || (quantity instanceof Seconds && this.#active === 0);
     return lease.prepare(
       {
@@ -369,7 +372,7 @@ export class Tab implements Timed {
     if (state.kind === 'opening') return keepAliveMs;
     if (state.kind === 'holding') {
       if (lease.shortOf(this.#needUnits(nowMs)) > lease.balanceMsat) return probeMs;
-      return state.asks === 0 ? nowMs : nowMs + settings.tickMs;
+      return state.asks === 0 || this.#guessed ? nowMs : nowMs + settings.tickMs;
     }
     const isTime = quantity instanceof Seconds;
     if (isTime && this.#active === 0) return keepAliveMs;
