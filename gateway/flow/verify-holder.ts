@@ -49,9 +49,12 @@ export async function verifyHolder(
   return { kind: 'refused', reason };
 }
 
-async function verifyCandidate(deps: HolderDeps, candidate: CredentialCandidate): Promise<HolderVerdict> {
+/** Each macaroon is tried for the service that it names itself: all for all of them would cost a stranger's list a chain each. */
+async function verifyCandidate(deps: HolderDeps, all: CredentialCandidate): Promise<HolderVerdict> {
   let reason: HolderRefusal = 'malformed';
-  for (const name of deps.verifier.servicesNamedIn(candidate)) {
+  for (const candidate of all.macaroons.map((macaroon) => onlyOne(all, macaroon))) {
+    const [name] = deps.verifier.servicesNamedIn(candidate);
+    if (name === undefined) continue;
     const service = deps.serviceNamed(name);
     if (service === undefined) {
       reason = 'unknown-service';
@@ -75,4 +78,11 @@ async function verifyCandidate(deps: HolderDeps, candidate: CredentialCandidate)
     };
   }
   return { kind: 'refused', reason };
+}
+
+/** The same credential with one of its macaroons. */
+function onlyOne({ preimage }: CredentialCandidate, macaroon: string): CredentialCandidate {
+  return preimage === undefined
+    ? { macaroons: [macaroon], cacheKey: macaroon }
+    : { macaroons: [macaroon], preimage, cacheKey: `${macaroon}:${preimage}` };
 }

@@ -3,9 +3,13 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { test } from 'node:test';
-import { balanceOf, eventually, openScene, portOf } from '../e2e/scene.ts';
+import { createCredentialVerifier } from '../../gateway/flow/verify-credential.ts';
+import { verifyHolder } from '../../gateway/flow/verify-holder.ts';
+import { openLedger } from '../../gateway/ledger/ledger.ts';
+import { createMemoryStore } from '../../gateway/ledger/memory.ts';
+import { balanceOf, eventually, openScene, portOf, toService } from '../e2e/scene.ts';
 import { testConfig } from '../support/config.ts';
-import { buy, withCredential } from '../support/gateway.ts';
+import { askChallenge, buy, withCredential } from '../support/gateway.ts';
 
 /* Ways to be served, or to keep others from being served, without paying. */
 
@@ -133,4 +137,51 @@ test('a retry key works on a service that may take a day to answer', async (t) =
   );
   assert.equal(response.status, 200);
   assert.equal(await response.text(), 'paid for');
+});
+
+test('a list of macaroons costs one chain each at most, however many services it names', async (t) => {
+  const scene = openScene(t);
+  const upstream = await scene.upstream();
+  const names = ['one', 'two', 'three', 'four'];
+  const services = names.map((name) => ({
+    name,
+    path: `/${name}`,
+    price: '1 sat',
+    upstream: upstream.origin,
+  }));
+  const gateway = await scene.gateway(services);
+  const macaroons = await Promise.all(
+    names.map(async (name) => (await askChallenge(`${gateway.url}/${name}`)).macaroon),
+  );
+  const nowMs = () => Date.now();
+  const ledger = await openLedger({
+    store: createMemoryStore({ nowMs }),
+    storeName: 'test',
+    keyFingerprints: ['ab'.repeat(32)],
+    nowMs,
+  });
+  t.after(() => ledger.close());
+  let chains = 0;
+  const holds = () => {
+    chains += 1;
+    return false;
+  };
+  const verifier = createCredentialVerifier({
+    keys: { mintingKey: () => Buffer.alloc(32), holds },
+    isRevoked: () => false,
+    nowSec: () => 0,
+    maxCacheBytes: 0,
+  });
+  const byName = new Map(services.map((service) => [service.name, toService(service)]));
+  const verdict = await verifyHolder(
+    { verifier, ledger, serviceNamed: (name) => byName.get(name), onRedeemed: () => {} },
+    [{ macaroons, preimage: '00'.repeat(32), cacheKey: macaroons.join(',') }],
+  );
+  assert.deepEqual(verdict, { kind: 'refused', reason: 'bad-preimage' });
+  const unpaid = await verifyHolder(
+    { verifier, ledger, serviceNamed: (name) => byName.get(name), onRedeemed: () => {} },
+    [{ macaroons, cacheKey: macaroons.join(',') }],
+  );
+  assert.deepEqual(unpaid, { kind: 'refused', reason: 'bad-signature' });
+  assert.equal(chains, macaroons.length);
 });
