@@ -15,6 +15,10 @@ export interface Accounts {
   readonly countedPayments: { has(paymentHash: string): boolean };
   /** Calls the listener with each payment that the node reports; returns how to stop. */
   onSettled(listener: (paymentHash: string) => void): () => void;
+  /** Calls the listener with each account that was credited here; returns how to stop. */
+  onCredited(listener: (accountId: string) => void): () => void;
+  /** An account was credited: tells those who listen. */
+  credited(accountId: string): void;
   /** Starts to consume the node's settlements. */
   startFeed(parts: FeedParts): SettlementFeed;
 }
@@ -36,6 +40,10 @@ export function assembleAccounts({ nowMs }: { readonly nowMs: () => number }): A
   const events = createAccountEvents();
   const counted = new LRUCache<string, true>({ max: MAX_COUNTED });
   const listeners = new Set<(paymentHash: string) => void>();
+  const creditListeners = new Set<(accountId: string) => void>();
+  const credited = (accountId: string): void => {
+    for (const listener of creditListeners) listener(accountId);
+  };
   return {
     events,
     sessions: createSessionTable({ nowSec: () => Math.floor(nowMs() / 1000) }),
@@ -44,6 +52,11 @@ export function assembleAccounts({ nowMs }: { readonly nowMs: () => number }): A
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
+    onCredited(listener) {
+      creditListeners.add(listener);
+      return () => void creditListeners.delete(listener);
+    },
+    credited,
     startFeed: (parts) =>
       createSettlementFeed({
         ...parts,
@@ -51,8 +64,10 @@ export function assembleAccounts({ nowMs }: { readonly nowMs: () => number }): A
           for (const listener of listeners) listener(paymentHash);
         },
         onOfferSettled: (paymentHash) => void counted.set(paymentHash, true),
-        onCredited: ({ accountId, balanceMsat }) =>
-          events.publish(accountId, { kind: 'balance', balanceMsat }),
+        onCredited: ({ accountId, balanceMsat }) => {
+          credited(accountId);
+          events.publish(accountId, { kind: 'balance', balanceMsat });
+        },
       }),
   };
 }

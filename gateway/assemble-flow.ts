@@ -1,6 +1,7 @@
 import type { Msat } from '../node/msat.ts';
 import type { LightningNode, NodeInfo } from '../node/node.ts';
 import type { Accounts } from './assemble-accounts.ts';
+import { accountEventOf, assembleMeters } from './assemble-meters.ts';
 import type { Catalog } from './catalog.ts';
 import { createInvoicer, type Invoicer } from './flow/create-invoice.ts';
 import type { FlowDeps } from './flow/index.ts';
@@ -21,7 +22,7 @@ import { createTunnel } from './proxy/websocket.ts';
 export interface FlowParts {
   readonly node: LightningNode;
   readonly ledger: Ledger;
-  readonly accounts: Pick<Accounts, 'events' | 'sessions' | 'countedPayments'>;
+  readonly accounts: Pick<Accounts, 'events' | 'sessions' | 'countedPayments' | 'onCredited' | 'credited'>;
   /** 32 bytes each, newest first. */
   readonly masterKeys: readonly Buffer[];
   readonly catalog: () => Catalog;
@@ -58,6 +59,7 @@ export function assembleFlow(parts: FlowParts): Assembly {
       log.error('a charge could not be ended in the store and was given up', { err: error }),
   });
   const live = createLiveResponses({ nowSec, isRevoked: (accountId) => ledger.isRevoked(accountId) });
+  const meters = assembleMeters({ ledger, accounts, unsettled, log, metrics });
   const upstreams = createUpstreams();
   metrics.readFrom({
     outstandingInvoices: () => invoicer.outstanding(),
@@ -73,6 +75,7 @@ export function assembleFlow(parts: FlowParts): Assembly {
       invoicer,
       unsettled,
       live,
+      meters,
       sessions: accounts.sessions,
       upstreams,
       tunnel: createTunnel(),
@@ -83,7 +86,16 @@ export function assembleFlow(parts: FlowParts): Assembly {
         if (!accounts.countedPayments.has(grant.paymentHash)) {
           metrics.earned(grant.minted.service, earnedMsat(grant));
         }
+        accounts.credited(grant.minted.accountId);
         accounts.events.touch(grant.minted.accountId);
+      },
+      onNotice(accountId, notice) {
+        const event = accountEventOf(notice);
+        if (event !== undefined) accounts.events.publish(accountId, event);
+      },
+      onUsage(service, { source, units }) {
+        metrics.usageReport(service, source);
+        metrics.streamEnded(service, 'unit', units);
       },
       onBalance: (accountId) => accounts.events.touch(accountId),
       onInvoice: (service) => metrics.invoiceCreated(service.name),
@@ -91,6 +103,7 @@ export function assembleFlow(parts: FlowParts): Assembly {
     },
     reload: (origins) => upstreams.retain(origins),
     close: async () => {
+      await meters.close();
       await unsettled.retry();
       unsettled.close();
       live.close();

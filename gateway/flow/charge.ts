@@ -3,6 +3,7 @@ import { GatewayError } from '../errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { type AttemptEnd, type Refusal, type Spend, StoreError } from '../ledger/store.ts';
 import { lockedCallPrice } from '../pricing/quote.ts';
+import type { MeteredCharge } from './charge-metered.ts';
 import type { Exchange } from './exchange.ts';
 import type { RetryKey } from './read-retry-key.ts';
 import type { Unsettled } from './unsettled.ts';
@@ -17,6 +18,8 @@ export interface Charge {
   readonly balanceMsat: Msat | undefined;
   /** Unix seconds: when the credential, or what it bought, is over. */
   readonly validUntilSec: number;
+  /** It grows while the answer is delivered. */
+  readonly metered?: MeteredCharge;
   /** Settles it, exactly once: `refunded` gives the amount back. @throws StoreError */
   end(how: AttemptEnd): Promise<void>;
 }

@@ -1,10 +1,11 @@
 import type { ServiceConfig } from '../../config/config.ts';
 import { isCredentialHeader } from '../l402/credential.ts';
 import { formatPrice } from '../pricing/format-price.ts';
-import { type ForwardOutcome, forward } from '../proxy/forward.ts';
+import { type ForwardExchange, type ForwardOutcome, forward } from '../proxy/forward.ts';
 import {
   type HeadersToSet,
   headersToSet,
+  overrideHeaders,
   type RequestHeaderRules,
   requestHeaders,
 } from '../proxy/headers.ts';
@@ -12,9 +13,12 @@ import type { Upstreams } from '../proxy/upstream.ts';
 import { upstreamAuthority, upstreamOrigin, upstreamPath } from '../proxy/upstream-path.ts';
 import { withoutSessionCookie } from '../session/cookie.ts';
 import { type Charge, shownBalanceMsat } from './charge.ts';
+import type { MeteredCharge } from './charge-metered.ts';
 import { corsHeaders, exposedBeside } from './cors.ts';
 import type { Exchange } from './exchange.ts';
+import { headerValue } from './header-value.ts';
 import { identityHeaders } from './identity.ts';
+import { meteredTap, refusalOfHead } from './metered-response.ts';
 import { forwardedQuery } from './read-credential.ts';
 import { isCharged } from './settle.ts';
 
@@ -80,6 +84,13 @@ export function upstreamRequest(
     },
     add: charge === undefined ? [] : identityHeaders(exchange, charge, path, Math.floor(nowMs / 1000)),
   });
+  const planned = charge?.metered?.plan?.headersToSet;
+  if (planned !== undefined)
+    return {
+      origin: upstreamOrigin(service),
+      path,
+      headers: overrideHeaders(headers, Object.entries(planned).flat()),
+    };
   return { origin: upstreamOrigin(service), path, headers };
 }
 
@@ -108,11 +119,27 @@ export function forwardRequest(
     maxBodyBytes: service.maxBodyBytes,
     sendContinue: exchange.sendContinue,
     ...(body === undefined ? {} : { body }),
+    ...(charge?.metered === undefined ? {} : meteredTaps(charge.metered)),
     onHead: (status, upstreamHeaders) => {
       deps.onUpstreamHead(service, deps.nowMs() - startedAtMs);
-      return charge === undefined ? [] : paidHeaders(exchange, charge, status, upstreamHeaders);
+      if (charge === undefined) return [];
+      if (isRefused(charge, status, upstreamHeaders)) return 'discard';
+      return paidHeaders(exchange, charge, status, upstreamHeaders);
     },
   });
+}
+
+function meteredTaps(metered: MeteredCharge): Pick<ForwardExchange, 'tap' | 'uploadTap'> {
+  const { meter } = metered;
+  const counts = meter.terms.price.unit === 'byte' && meter.terms.count !== 'response';
+  return { tap: meteredTap(metered), ...(counts ? { uploadTap: meter.upload } : {}) };
+}
+
+/** Remembers why: the answer to the client depends on it. */
+function isRefused({ metered }: Charge, status: number, upstreamHeaders: readonly string[]): boolean {
+  if (metered === undefined) return false;
+  metered.discarded = refusalOfHead(metered, status, upstreamHeaders);
+  return metered.discarded !== undefined;
 }
 
 /** What a paid response says beside the upstream's own headers. */
@@ -126,6 +153,8 @@ export function paidHeaders(
   const headers = ['L402-Price', compile(service).priceText];
   const balanceMsat = shownBalanceMsat(charge, !isCharged(service.chargeOn, status));
   if (balanceMsat !== undefined) headers.push('L402-Balance-Msat', String(balanceMsat));
+  // A proxy in front that buffers would have seconds billed that nobody saw.
+  if (charge.metered !== undefined) headers.push('X-Accel-Buffering', 'no');
   if (service.cacheControl !== 'upstream') {
     // A shared cache in front would give the paid answer to the next, unpaid visitor.
     headers.push('Cache-Control', service.cacheControl, ...cacheHeadersOff(upstreamHeaders));
@@ -156,14 +185,4 @@ function cacheHeadersOff(upstreamHeaders: readonly string[]): string[] {
     off.push(name, name.toLowerCase() === 'x-accel-expires' ? '0' : 'no-store');
   }
   return off;
-}
-
-/** The first value of a header. */
-function headerValue(flat: readonly string[], lowerName: string): string | undefined {
-  for (let at = 0; at < flat.length; at += 2) {
-    const name = flat[at];
-    if (name !== undefined && name.length === lowerName.length && name.toLowerCase() === lowerName)
-      return flat[at + 1];
-  }
-  return undefined;
 }

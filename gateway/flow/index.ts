@@ -1,13 +1,16 @@
 import type { ServiceConfig } from '../../config/config.ts';
 import type { LightningNode } from '../../node/node.ts';
+import { GatewayError } from '../errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { formatPrice } from '../pricing/format-price.ts';
+import { lockedMeteredPrice } from '../pricing/quote.ts';
 import type { ForwardOutcome } from '../proxy/forward.ts';
 import { announcedLength } from '../proxy/request-body.ts';
 import { resetClient } from '../proxy/reset-client.ts';
 import type { SessionTable } from '../session/table.ts';
 import { answerFailure, bodyTooLarge } from './answer-failure.ts';
 import { type Charge, chargeCall } from './charge.ts';
+import { chargeMetered, type MeteredDeps } from './charge-metered.ts';
 import { preflightHeaders } from './cors.ts';
 import type { Invoicer } from './create-invoice.ts';
 import type { Exchange } from './exchange.ts';
@@ -15,6 +18,7 @@ import { forwardRequest } from './forward-request.ts';
 import type { Keyring } from './keys.ts';
 import type { LiveResponse, LiveResponses } from './live.ts';
 import { mintToken } from './mint-token.ts';
+import { readUsageRequest, type UsageRequest } from './plan-usage.ts';
 import { quotePrice } from './quote-price.ts';
 import { readCredential } from './read-credential.ts';
 import { type Retryable, readRetryable, retryKeyOf } from './read-retry-key.ts';
@@ -26,7 +30,7 @@ import type { Unsettled } from './unsettled.ts';
 import type { CredentialVerifier, Grant, VerifiedCredential } from './verify-credential.ts';
 
 /** What the flow works with. */
-export interface FlowDeps extends TunnelDeps {
+export interface FlowDeps extends TunnelDeps, MeteredDeps {
   readonly ledger: Ledger;
   readonly verifier: CredentialVerifier;
   readonly keys: Keyring;
@@ -62,12 +66,14 @@ export async function serve(deps: FlowDeps, exchange: Exchange): Promise<FlowOut
   if (exchange.service.price.kind === 'free') return forwardFree(deps, exchange);
   if (sendPreflight(exchange)) return { kind: 'preflight' };
 
-  const paid = await authorise(deps, exchange);
-  if (paid.kind === 'unpaid') return challenge(deps, exchange, paid);
+  const usage = await readUsageRequest(exchange);
+  const paid = await authorise(deps, exchange, usage);
+  if (paid.kind === 'unpaid') return challenge(deps, exchange, paid, usage);
   deps.onBalance(paid.charge.accountId);
 
   const forwarded = await forwardWhileValid(deps, exchange, paid.charge, paid.body);
   const refunded = await settle(deps.unsettled, exchange, paid.charge, forwarded);
+  if (forwarded.kind === 'discarded') return answerDiscarded(deps, exchange, paid, usage);
   if (refunded) deps.onBalance(paid.charge.accountId);
   answerFailure(exchange, forwarded);
   return { kind: 'forwarded', charge: paid.charge, forwarded, refunded };
@@ -80,12 +86,22 @@ interface Unpaid {
   readonly grant?: Grant;
 }
 
-type Authorisation =
-  | { readonly kind: 'paid'; readonly charge: Charge; readonly body: Buffer | undefined }
-  | Unpaid;
+interface Paid {
+  readonly kind: 'paid';
+  readonly charge: Charge;
+  readonly grant: Grant;
+  /** The request's body, when it had to be read. */
+  readonly body: Buffer | undefined;
+}
+
+type Authorisation = Paid | Unpaid;
 
 /** The first credential that holds and can pay wins. */
-async function authorise(deps: FlowDeps, exchange: Exchange): Promise<Authorisation> {
+async function authorise(
+  deps: FlowDeps,
+  exchange: Exchange,
+  usage: UsageRequest | undefined,
+): Promise<Authorisation> {
   const reading = readCredential(exchange, deps.sessions);
   let unpaid: Unpaid = {
     kind: 'unpaid',
@@ -105,10 +121,19 @@ async function authorise(deps: FlowDeps, exchange: Exchange): Promise<Authorisat
       continue;
     }
     const { grant } = credential;
+    const metered = lockedMeteredPrice(exchange.service.price, grant.price);
+    if (metered !== undefined) {
+      const result = await chargeMetered(deps, exchange, grant, metered, usage);
+      if (result.kind === 'charged') {
+        return { kind: 'paid', charge: result.charge, grant, body: result.charge.metered?.plan?.body };
+      }
+      unpaid = worse(unpaid, { kind: 'unpaid', reason: result.reason, grant });
+      continue;
+    }
     retryable ??= readRetryable(exchange);
     const retry = await retryable;
     const result = await chargeCall(deps, exchange, grant, retry && retryKeyOf(retry, grant));
-    if (result.kind === 'charged') return { kind: 'paid', charge: result.charge, body: retry?.body };
+    if (result.kind === 'charged') return { kind: 'paid', charge: result.charge, grant, body: retry?.body };
     unpaid = worse(unpaid, { kind: 'unpaid', reason: result.reason, grant });
   }
   return unpaid;
@@ -119,14 +144,19 @@ function worse(before: Unpaid, now: Unpaid): Unpaid {
   return before.grant === undefined ? now : before;
 }
 
-async function challenge(deps: FlowDeps, exchange: Exchange, unpaid: Unpaid): Promise<FlowOutcome> {
+async function challenge(
+  deps: FlowDeps,
+  exchange: Exchange,
+  unpaid: Unpaid,
+  usage: UsageRequest | undefined,
+): Promise<FlowOutcome> {
   const { config, service, client } = exchange;
   const { reason, grant } = unpaid;
   if (exchange.req.method === 'HEAD') {
     sendHeadChallenge(exchange);
     return { kind: 'challenged', reason };
   }
-  const quote = quotePrice(config, service, deps.node.capabilities, Math.floor(deps.nowMs() / 1000));
+  const quote = quotePrice(config, service, deps.node.capabilities, Math.floor(deps.nowMs() / 1000), usage);
   const invoice = await deps.invoicer.createInvoice({
     asker: { clientKey: client.throttleKey, hasPaid: grant !== undefined },
     amountMsat: quote.invoiceMsat,
@@ -158,6 +188,22 @@ function renewableAccount(
   return grant.minted.price === formatPrice(price) ? grant.minted.accountId : undefined;
 }
 
+/** The upstream answered, and its answer may not be passed on: it costs more than there is, or can't be sold as configured. */
+async function answerDiscarded(
+  deps: FlowDeps,
+  exchange: Exchange,
+  { charge, grant }: Paid,
+  usage: UsageRequest | undefined,
+): Promise<FlowOutcome> {
+  if (charge.metered?.discarded !== 'unpaced') {
+    return challenge(deps, exchange, { kind: 'unpaid', reason: 'spent', grant }, usage);
+  }
+  throw new GatewayError(
+    'upstream-unpaced',
+    'The upstream sent a whole file at a price a second. Nothing was charged. The operator must set `pace` or `allowBurst`.',
+  );
+}
+
 async function forwardFree(deps: FlowDeps, exchange: Exchange): Promise<FlowOutcome> {
   const forwarded = await forwardOrTunnel(deps, exchange, undefined, undefined);
   answerFailure(exchange, forwarded);
@@ -173,6 +219,8 @@ async function forwardWhileValid(
 ): Promise<ForwardOutcome> {
   const { accountId, validUntilSec } = charge;
   const { socket } = exchange.req;
+  // A meter ends its stream by itself, in the words of its transport.
+  if (charge.metered !== undefined) return forwardMetered(deps, exchange, charge, body);
   const kind = exchange.upgrade === undefined ? 'response' : 'tunnel';
   const live: LiveResponse = { accountId, validUntilSec, kind, cut: () => resetClient(socket) };
   deps.live.add(live);
@@ -184,6 +232,21 @@ async function forwardWhileValid(
     throw error;
   } finally {
     deps.live.delete(live);
+  }
+}
+
+/** The charge is ended whatever happens; what the meter set aside must not stay so. */
+async function forwardMetered(
+  deps: FlowDeps,
+  exchange: Exchange,
+  charge: Charge,
+  body: Buffer | undefined,
+): Promise<ForwardOutcome> {
+  try {
+    return await forwardOrTunnel(deps, exchange, charge, body);
+  } catch (error) {
+    await charge.end('refunded');
+    throw error;
   }
 }
 

@@ -1,7 +1,9 @@
 import type { Config, ServiceConfig } from '../../config/config.ts';
-import type { Msat } from '../../node/msat.ts';
+import { type Msat, maxMsat, ZERO_MSAT } from '../../node/msat.ts';
 import type { NodeCapabilities } from '../../node/node.ts';
+import type { Price } from '../pricing/price.ts';
 import { challengeTerms } from '../pricing/quote.ts';
+import type { UsageRequest } from './plan-usage.ts';
 
 /** What a challenge offers. */
 export interface Quote {
@@ -13,21 +15,33 @@ export interface Quote {
   readonly validUntilSec: number;
 }
 
-/** Prices one purchase of a service, rounded up to what the node can issue and the operator's smallest invoice. */
+/**
+ * Prices one purchase of a service, rounded up to what the node can issue and the operator's smallest invoice. A metered price
+ * sells its deposit, and never less than what this very request sets aside.
+ * @throws GatewayError when a request that is charged by reports can't be priced (an unknown model)
+ */
 export function quotePrice(
   config: Config,
   service: ServiceConfig,
   node: NodeCapabilities,
   nowSec: number,
+  usage?: UsageRequest,
 ): Quote {
-  return challengeTerms(service.price, {
-    minInvoiceMsat:
-      config.challenge.minInvoiceMsat > node.minInvoiceMsat
-        ? config.challenge.minInvoiceMsat
-        : node.minInvoiceMsat,
+  const { price, metering } = service;
+  const depositMsat =
+    metering === undefined ? undefined : maxMsat(metering.depositMsat, neededMsat(price, usage));
+  return challengeTerms(price, {
+    minInvoiceMsat: maxMsat(config.challenge.minInvoiceMsat, node.minInvoiceMsat),
     precisionMsat: node.precisionMsat,
     validForSec: service.validForSec,
     invoiceExpirySec: config.challenge.invoiceExpirySec,
     nowSec,
+    ...(depositMsat === undefined ? {} : { depositMsat }),
   });
+}
+
+function neededMsat(price: Price, usage: UsageRequest | undefined): Msat {
+  return usage === undefined || price.kind !== 'metered'
+    ? ZERO_MSAT
+    : usage.plan(price, undefined).neededMsat;
 }

@@ -38,6 +38,8 @@ function endOf(exchange: Exchange, forwarded: ForwardOutcome): AttemptEnd {
       return 'refunded';
     case 'body-too-large':
       return forwarded.when === 'not-sent' ? 'refunded' : 'undelivered';
+    case 'discarded':
+      return 'refunded';
     default:
       return 'undelivered';
   }

@@ -1,7 +1,9 @@
+import { createMeteringDuplex } from '../meter/index.ts';
 import type { ForwardOutcome } from '../proxy/forward.ts';
 import type { Tunnel } from '../proxy/websocket.ts';
 import type { Charge } from './charge.ts';
-import type { Exchange } from './exchange.ts';
+import type { MeteredCharge } from './charge-metered.ts';
+import type { Exchange, UpgradeSocket } from './exchange.ts';
 import { type ForwardDeps, paidHeaders, upstreamRequest } from './forward-request.ts';
 
 /** What tunnelling needs. */
@@ -26,7 +28,8 @@ export function tunnelRequest(
   res.detachSocket(req.socket);
   res.destroy();
   return new Promise((resolve) => {
-    deps.tunnel(req, upgrade.socket, upgrade.head, {
+    const client = charge?.metered === undefined ? upgrade : meteredClient(exchange, upgrade, charge.metered);
+    deps.tunnel(req, client.socket, client.head, {
       ...upstream,
       timeoutMs: service.connectTimeoutMs + service.headersTimeoutMs,
       onOpen: () => {
@@ -47,4 +50,14 @@ export function tunnelRequest(
         resolve({ kind: 'client-gone', when: 'before-head', status: undefined, bytesSent: 0 }),
     });
   });
+}
+
+/** The meter stands in the place of the client's socket, and is the only one that reads it. */
+function meteredClient(
+  exchange: Exchange,
+  { socket, head }: UpgradeSocket,
+  { meter }: MeteredCharge,
+): UpgradeSocket {
+  const stallMs = exchange.config.limits.clientIdleTimeoutMs;
+  return { socket: createMeteringDuplex({ socket, head, meter, stallMs }), head: Buffer.alloc(0) };
 }

@@ -141,6 +141,48 @@ export const METRICS = {
     help: 'WebSocket tunnels open.',
     labels: [],
   },
+  streamsLive: {
+    name: 'sluice_streams',
+    type: 'gauge',
+    help: 'Metered requests and streams under way, by service.',
+    labels: ['service'],
+  },
+  streamsOpened: {
+    name: 'sluice_streams_opened_total',
+    type: 'counter',
+    help: 'Metered requests and streams that were let through, by service.',
+    labels: ['service'],
+  },
+  streamedUnits: {
+    name: 'sluice_streamed_units_total',
+    type: 'counter',
+    help: 'What metered streams delivered and were billed for, by service and unit: seconds, bytes, events, or the units that the upstream reported.',
+    labels: ['service', 'unit'],
+  },
+  streamedMsat: {
+    name: 'sluice_streamed_msat_total',
+    type: 'counter',
+    help: 'Credit that metered streams used up, by service, msat. Part of `sluice_spent_msat_total`.',
+    labels: ['service'],
+  },
+  streamHolds: {
+    name: 'sluice_stream_holds_total',
+    type: 'counter',
+    help: 'Streams that ran out of credit and were held, by service.',
+    labels: ['service'],
+  },
+  streamCuts: {
+    name: 'sluice_stream_cuts_total',
+    type: 'counter',
+    help: 'Streams that the gateway ended, by service and reason.',
+    labels: ['service', 'reason'],
+  },
+  usageReports: {
+    name: 'sluice_usage_reports_total',
+    type: 'counter',
+    help: 'Answers charged by what the upstream reports, by service and where the number came from: `capped` was absurd, `estimated` was missing.',
+    labels: ['service', 'source'],
+  },
   cacheLookups: {
     name: 'sluice_credential_cache_lookups_total',
     type: 'counter',

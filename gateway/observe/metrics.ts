@@ -37,6 +37,8 @@ export interface GaugeSources {
   readonly outstandingInvoices?: () => number;
   readonly connections?: () => number;
   readonly tunnels?: () => number;
+  /** Live metered streams, by service. */
+  readonly streams?: () => Iterable<readonly [service: string, streams: number]>;
   readonly credentialCache?: () => { readonly entries: number; readonly bytes: number };
   readonly settlementFeed?: () => {
     readonly connected: boolean;
@@ -78,6 +80,15 @@ export interface Metrics {
   nodeError(verb: string, code: string): void;
   storeRequest(verb: string, ms: number): void;
   storeError(verb: string, code: string): void;
+  /** A metered stream was let through. */
+  streamOpened(service: string): void;
+  /** A metered stream took credit, msat: counts as spent too. */
+  streamed(service: string, amountMsat: number): void;
+  /** A metered stream ended. `units` in the price's own: seconds, bytes, events, or what the upstream reports. */
+  streamEnded(service: string, unit: string, units: number): void;
+  streamHeld(service: string): void;
+  streamCut(service: string, reason: string): void;
+  usageReport(service: string, source: string): void;
   credentialCache(result: 'hit' | 'miss'): void;
   configReload(result: 'ok' | 'failed'): void;
   ready(part: string, up: boolean): void;
@@ -118,6 +129,15 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     nodeError: (verb, code) => counters.nodeErrors.add(1, verb, code),
     storeRequest: (verb, ms) => storeLatency.observe(verb, ms / 1000),
     storeError: (verb, code) => counters.storeErrors.add(1, verb, code),
+    streamOpened: (service) => counters.streamsOpened.add(1, service),
+    streamed: (service, amountMsat) => {
+      counters.streamedMsat.add(amountMsat, service);
+      counters.spent.add(amountMsat, service);
+    },
+    streamEnded: (service, unit, units) => counters.streamedUnits.add(units, service, unit),
+    streamHeld: (service) => counters.streamHolds.add(1, service),
+    streamCut: (service, reason) => counters.streamCuts.add(1, service, reason),
+    usageReport: (service, source) => counters.usageReports.add(1, service, source),
     credentialCache: (result) => counters.cacheLookups.add(1, result),
     configReload: (result) => counters.configReloads.add(1, result),
     ready: setReady,
@@ -143,6 +163,12 @@ function createCounters(registry: Registry) {
     refunded: createCellCounter(METRICS.refunded, registry),
     nodeErrors: createCellCounter(METRICS.nodeErrors, registry),
     storeErrors: createCellCounter(METRICS.storeErrors, registry),
+    streamsOpened: createCellCounter(METRICS.streamsOpened, registry),
+    streamedUnits: createCellCounter(METRICS.streamedUnits, registry),
+    streamedMsat: createCellCounter(METRICS.streamedMsat, registry),
+    streamHolds: createCellCounter(METRICS.streamHolds, registry),
+    streamCuts: createCellCounter(METRICS.streamCuts, registry),
+    usageReports: createCellCounter(METRICS.usageReports, registry),
     cacheLookups: createCellCounter(METRICS.cacheLookups, registry),
     configReloads: createCellCounter(METRICS.configReloads, registry),
   };
@@ -158,6 +184,16 @@ function createGauges(registry: Registry, version: string) {
   createPulledGauge(METRICS.settlementFeed, registry, () => (sources.settlementFeed?.().connected ? 1 : 0));
   createPulledGauge(METRICS.settlementLag, registry, () => (sources.settlementFeed?.().lagMs ?? 0) / 1000);
   createPulledGauge(METRICS.openOffers, registry, () => sources.settlementFeed?.().openOffers ?? 0);
+  const streams: Gauge = new Gauge({
+    name: METRICS.streamsLive.name,
+    help: METRICS.streamsLive.help,
+    labelNames: [...METRICS.streamsLive.labels],
+    registers: [registry],
+    collect() {
+      streams.reset();
+      for (const [service, live] of sources.streams?.() ?? []) streams.set({ service }, live);
+    },
+  });
   const ready = new Gauge({
     name: METRICS.ready.name,
     help: METRICS.ready.help,

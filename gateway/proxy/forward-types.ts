@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { UploadTap } from './request-body.ts';
 import type { ResponseTap } from './response-tap.ts';
 
 /** How long an upstream may take. All in ms; 0 turns one off. */
@@ -35,6 +36,8 @@ export interface ForwardExchange {
    */
   readonly onHead: (status: number, headers: readonly string[]) => readonly string[] | 'discard';
   readonly tap?: ResponseTap;
+  /** Watches the request's body on its way to the upstream. */
+  readonly uploadTap?: UploadTap;
 }
 
 /** How an upstream failed before its response began. */

@@ -35,6 +35,7 @@ export function forward(upstreams: Upstreams, exchange: ForwardExchange): Promis
       new RequestBody(req, {
         maxBytes: maxBodyBytes,
         sendContinue: exchange.sendContinue,
+        tap: exchange.uploadTap,
         onTooLarge: () => running.bodyTooLarge(),
       }),
     );

@@ -16,12 +16,29 @@ export function announcedLength(req: IncomingMessage): number | undefined {
   return length === undefined ? undefined : Number(length);
 }
 
+/** What an upload tap can do to the flow. */
+export interface UploadControls {
+  /** Nothing more is read from the client; the chunk just shown waits. */
+  pause(): void;
+  /** Lets it go on, beginning with the chunk that waits. */
+  resume(): void;
+}
+
+/** Watches a request's body on its way to the upstream. Its methods return at once and don't throw. */
+export interface UploadTap {
+  /** Before the first byte. */
+  open(controls: UploadControls): void;
+  /** Before each chunk goes on. When it calls `pause`, this chunk waits for `resume` and is not shown again. */
+  chunk(bytes: Buffer): void;
+}
+
 /** Who wants to know about a body on its way. */
 export interface RequestBodyOptions {
   readonly maxBytes: number;
   /** Sends `100 Continue`; called when the upstream takes the first byte, never before. */
   readonly sendContinue?: (() => void) | undefined;
   readonly onTooLarge: () => void;
+  readonly tap?: UploadTap | undefined;
 }
 
 /**
@@ -33,11 +50,32 @@ export class RequestBody extends Readable {
   readonly #options: RequestBodyOptions;
   #started = false;
   #bytes = 0;
+  /** The tap holds the body back; `held` is the chunk at which it did. */
+  #tapPaused = false;
+  #held: Buffer | undefined;
+  /** The client has sent everything, while a chunk was held. */
+  #endsAfterHeld = false;
 
   constructor(req: IncomingMessage, options: RequestBodyOptions) {
     super({ highWaterMark: 65_536 });
     this.#req = req;
     this.#options = options;
+    options.tap?.open({ pause: () => this.#pauseFromTap(), resume: () => this.#resumeFromTap() });
+  }
+
+  #pauseFromTap(): void {
+    this.#tapPaused = true;
+    if (this.#started) this.#req.pause();
+  }
+
+  #resumeFromTap(): void {
+    if (!this.#tapPaused || this.destroyed) return;
+    this.#tapPaused = false;
+    const held = this.#held;
+    this.#held = undefined;
+    const wantsMore = held === undefined || this.push(held);
+    if (this.#endsAfterHeld) this.push(null);
+    else if (wantsMore && this.#started) this.#req.resume();
   }
 
   /** Bytes taken from the client. */
@@ -54,7 +92,7 @@ export class RequestBody extends Readable {
 
   override _read(): void {
     if (this.#started) {
-      this.#req.resume();
+      if (!this.#tapPaused) this.#req.resume();
       return;
     }
     this.#started = true;
@@ -83,11 +121,14 @@ export class RequestBody extends Readable {
       this.#options.onTooLarge();
       return;
     }
-    if (!this.push(chunk)) this.#req.pause();
+    this.#options.tap?.chunk(chunk);
+    if (this.#tapPaused) this.#held = chunk;
+    else if (!this.push(chunk)) this.#req.pause();
   };
 
   readonly #onEnd = (): void => {
-    this.push(null);
+    if (this.#held === undefined) this.push(null);
+    else this.#endsAfterHeld = true;
   };
 
   readonly #onGone = (): void => {

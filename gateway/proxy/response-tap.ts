@@ -26,6 +26,10 @@ export interface TapControls {
 export interface ResponseTap {
   /** Before the head is written. */
   open(head: ResponseHead, controls: TapControls): void;
+  /** What is written in place of a chunk: the same bytes, others, or none. Only for a response without Content-Length. */
+  rewrite?(bytes: Buffer): Buffer;
+  /** The upstream's response is complete. @returns what is still to be written before its end */
+  complete?(trailers: readonly string[]): Buffer;
   /** Before each chunk is written. When it calls `pause`, this chunk waits for `resume` and is not shown again. */
   chunk(bytes: Buffer): void;
   /** The upstream's response is complete (and every chunk of it was written), or the flow broke off. Called once. */

@@ -81,7 +81,9 @@ export class ResponseWriter {
   }
 
   /** Shows a chunk to the tap, and writes it unless the tap paused or cut at it. @returns whether the flow goes on */
-  #tapChunk(tap: ResponseTap, chunk: Buffer): boolean {
+  #tapChunk(tap: ResponseTap, read: Buffer): boolean {
+    const chunk = tap.rewrite?.(read) ?? read;
+    if (chunk.length === 0) return true;
     tap.chunk(chunk);
     if (this.ending || this.#closed) return false;
     if (!this.#tapPaused) {
@@ -143,6 +145,10 @@ export class ResponseWriter {
 
   #endResponse(): void {
     if (this.ending || this.#closed) return;
+    const rest = this.upstreamDone
+      ? this.#tap?.complete?.(responseTrailers(this.#trailers ?? []).flat())
+      : undefined;
+    if (rest !== undefined && rest.length > 0) this.#write(rest);
     this.ending = true;
     this.#closeTap();
     if (this.#trailers !== undefined && this.#trailers.length > 0)

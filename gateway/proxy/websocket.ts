@@ -136,6 +136,8 @@ function watchAnswer(tunnel: Running, request: ClientRequest): void {
     settle(tunnel);
     const framing = answer.headers['transfer-encoding'];
     rewriteHeaders(answer, [], framing === undefined ? [] : ['transfer-encoding', framing]);
+    // Node's server has let go of this socket, and with it of its timeouts: a client that does not read would stay for ever.
+    asSocket(socket).setTimeout(exchange.timeoutMs, () => socket.destroy());
     socket.once('finish', () => endConnection(socket));
     exchange.onRefused(answer.statusCode ?? 502);
   });

@@ -1,0 +1,47 @@
+import type { ResponseTap } from '../proxy/response-tap.ts';
+import type { MeteredCharge } from './charge-metered.ts';
+import { headerValue } from './header-value.ts';
+
+/** A file at a price a second that is shorter than this has no time worth charging (an error's text, a playlist), bytes. */
+const SMALL_ANSWER_BYTES = 65_536;
+
+/** What watches a metered answer on its way to the client. */
+export function meteredTap({ meter, usage }: MeteredCharge): ResponseTap {
+  if (usage === undefined) return meter.tap;
+  return {
+    open(head, controls) {
+      usage.head(head.status, head.headers);
+      meter.tap.open(head, controls);
+    },
+    rewrite: (bytes) => usage.chunk(bytes),
+    chunk(bytes) {
+      meter.tap.chunk(bytes);
+      // More than was set aside: the rest of the answer waits until it is.
+      meter.foresee(usage.running().costMsat);
+    },
+    complete(trailers) {
+      usage.trailers(trailers);
+      return usage.flush();
+    },
+    close: () => meter.tap.close(),
+  };
+}
+
+/**
+ * Whether the upstream's answer may be passed on, now that its head is known.
+ * @returns why not
+ */
+export function refusalOfHead(
+  { meter, metering }: MeteredCharge,
+  status: number,
+  headers: readonly string[],
+): 'unaffordable' | 'unpaced' | undefined {
+  const { price, charges, count } = meter.terms;
+  const length = Number(headerValue(headers, 'content-length') ?? Number.NaN);
+  if (Number.isNaN(length) || charges?.(status) === false) return undefined;
+  if (price.unit === 'byte' && count !== 'request') return meter.affords(length) ? undefined : 'unaffordable';
+  if (price.unit !== 'second' || metering.chargeFrom === 'request') return undefined;
+  // An hour of film fetched in a second would cost a second.
+  const paced = metering.paceBytesPerSec !== undefined || metering.allowBurst;
+  return paced || length <= SMALL_ANSWER_BYTES ? undefined : 'unpaced';
+}
