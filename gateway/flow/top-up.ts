@@ -4,6 +4,7 @@ import type { Invoice, LightningNode } from '../../node/node.ts';
 import { GatewayError } from '../errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Account, OfferOutcome } from '../ledger/store.ts';
+import { formatPrice } from '../pricing/format-price.ts';
 import type { Price } from '../pricing/price.ts';
 import type { Invoicer } from './create-invoice.ts';
 import type { Keyring } from './keys.ts';
@@ -51,7 +52,7 @@ export interface TopUp {
  * Makes an invoice whose payment is credited to a funded account, whoever brings the news: the node's feed, by the offer
  * written here before anybody sees the invoice, or the client, by the preimage and the new token. Both name the same payment hash,
  * so it is credited once.
- * @throws GatewayError `credential-refused`, `bad-amount`, `too-many-top-ups`, and what createInvoice throws
+ * @throws GatewayError `credential-refused`, `price-changed`, `bad-amount`, `too-many-top-ups`, and what createInvoice throws
  * @throws StoreError
  */
 export async function topUp(deps: TopUpDeps, order: TopUpOrder): Promise<TopUp> {
@@ -81,6 +82,14 @@ async function fundedAccount(deps: TopUpDeps, holder: Holder, maxOpen: number): 
   if (!keepsBalance(price) || !keepsBalance(service.price)) {
     throw refused(
       'What this credential bought has no balance to add to. Ask for the resource itself to buy again.',
+    );
+  }
+  // On one account the older, cheaper credential would spend at its locked price what was bought at a higher one.
+  if (formatPrice(price) !== formatPrice(service.price)) {
+    throw new GatewayError(
+      'price-changed',
+      'The price has changed since this credential was bought. It is served at its own price until it is used up; to buy at the ' +
+        'new price, ask for the resource itself without it.',
     );
   }
   const [account, open] = await Promise.all([

@@ -77,19 +77,33 @@ test('the answer is a 200 without a challenge header, that nobody may keep', asy
   assert.equal(amountMsat, 10_000, 'without an amount it is what the challenge sells');
 });
 
-test('the new token is on the same account, at the current price, and lives as long as the new credit', async (t) => {
-  const { gateway, upstream } = await openShop(t);
+test('the new token is on the same account, at its price, and lives as long as the new credit', async (t) => {
+  const { gateway } = await openShop(t);
   const credential = await buyAndSpend(gateway);
   gateway.clock.ms += 86_400_000;
-  gateway.gateway.reload(testConfig([toService({ price: '4 sat', upstream })]));
   const made = await askTopUp(gateway.url, credential, { amountMsat: 20_000 });
   const terms = termsOf(`L402 ${made.macaroon}:`);
   assert.equal(terms.accountId, termsOf(credential).accountId);
   assert.equal(terms.creditMsat, 20_000);
-  assert.equal(terms.price, '4000msat/call');
+  assert.equal(terms.price, '10000msat/call');
   assert.equal(terms.service, 'quote');
   assert.equal(terms.validUntilSec, Date.parse(made.validUntil) / 1000);
   assert.equal(terms.validUntilSec, Date.parse(made.expiresAt) / 1000 + 30 * 86_400);
+});
+
+test('after a change of price nothing is added to an account whose credentials lock another one', async (t) => {
+  const { gateway, upstream } = await openShop(t);
+  const credential = await buyAndSpend(gateway);
+  for (const price of ['20 sat', '4 sat']) {
+    gateway.gateway.reload(testConfig([toService({ price, upstream })]));
+    assert.deepEqual(
+      await refusalOf(await requestTopUp(gateway.url, credential)),
+      [409, 'price-changed'],
+      price,
+    );
+  }
+  gateway.gateway.reload(testConfig([toService({ price: '10 sat', upstream })]));
+  assert.equal((await requestTopUp(gateway.url, credential)).status, 200);
 });
 
 test('a client that brings the preimage before the feed does is credited once, whatever comes after', async (t) => {
