@@ -124,6 +124,27 @@ test('an unpaid upgrade whose client never hangs up gives its place among the co
   }, 15_000);
 });
 
+test('a client that does not read the answer to its refused upgrade gives its place back too', async (t) => {
+  const scene = openScene(t);
+  const upstream = await scene.upstream();
+  upstream.server.on('upgrade', (_req, socket) => {
+    socket.on('error', () => {});
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n`);
+    socket.end(Buffer.alloc(50_000_000));
+  });
+  const { limits } = testConfig([]);
+  const ware = { price: 'free', upstream: upstream.origin, connectTimeoutMs: 200, headersTimeoutMs: 200 };
+  const gateway = await scene.gateway([ware], { config: { limits: { ...limits, maxConnections: 1 } } });
+  const client = net.connect(portOf(gateway), '127.0.0.1').on('error', () => {});
+  t.after(() => client.destroy());
+  client.write(upgradeHead('/quote'));
+  await once(client, 'readable');
+  await eventually(async () => {
+    const response = await fetch(`${gateway.url}/quote`).catch(() => undefined);
+    return response?.status === 200 && (await response.text()) === 'paid for';
+  }, 10_000);
+});
+
 test('a retry key works on a service that may take a day to answer', async (t) => {
   const scene = openScene(t);
   const upstream = await scene.upstream();
