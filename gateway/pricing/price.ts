@@ -26,3 +26,6 @@ export type Price =
     }
   /** `0.2 usd`: needs a rate source. `microUnits` is the amount in millionths of the currency. */
   | { readonly kind: 'fiat'; readonly microUnits: number; readonly currency: string };
+
+/** A price that is counted as it is delivered. */
+export type MeteredPrice = Extract<Price, { readonly kind: 'metered' }>;

@@ -1,5 +1,5 @@
 import { type Msat, maxMsat, minMsat, roundUpMsat, ZERO_MSAT } from '../../node/msat.ts';
-import type { Price } from './price.ts';
+import type { MeteredPrice, Price } from './price.ts';
 
 /** What {@link challengeTerms} needs to know about the node, the operator's settings and the time. */
 export interface TermsContext {
@@ -12,6 +12,8 @@ export interface TermsContext {
   readonly invoiceExpirySec: number;
   /** Unix seconds. */
   readonly nowSec: number;
+  /** What a metered price sells at once; needed for those only, msat. */
+  readonly depositMsat?: Msat;
 }
 
 /** What one challenge sells. */
@@ -43,11 +45,12 @@ export function priceOfCall(price: Price): Msat {
 
 /**
  * What a challenge for a price asks and gives. The invoice is rounded up to what the node can issue; what that adds is credited, except
- * to a pass, which has no balance. The token outlives the last moment at which its invoice can be paid by all that was sold.
- * @throws RangeError for prices that no challenge sells: free, metered and fiat.
+ * to a pass, which has no balance. A metered price sells its deposit. The token outlives the last moment at which its invoice can be
+ * paid by all that was sold.
+ * @throws RangeError for prices that no challenge sells (free and fiat), and for a metered one without a deposit.
  */
 export function challengeTerms(price: Price, context: TermsContext): ChallengeTerms {
-  const soldMsat = amountSold(price);
+  const soldMsat = amountSold(price, context);
   const invoiceMsat = roundUpMsat(maxMsat(soldMsat, context.minInvoiceMsat), context.precisionMsat);
   const isPass = price.kind === 'pass';
   const soldSec = isPass ? price.durationSec : context.validForSec;
@@ -58,16 +61,21 @@ export function challengeTerms(price: Price, context: TermsContext): ChallengeTe
   };
 }
 
-function amountSold(price: Price): Msat {
+function amountSold(price: Price, { depositMsat }: TermsContext): Msat {
   if (price.kind === 'call' || price.kind === 'pass') return price.amountMsat;
   if (price.kind === 'bundle') return price.totalMsat;
+  if (price.kind === 'metered') {
+    if (depositMsat === undefined || depositMsat === 0)
+      throw new RangeError('a metered price is sold by a deposit, and there is none');
+    return depositMsat;
+  }
   throw new RangeError(`a ${price.kind} price is not sold by a challenge`);
 }
 
 /**
  * What one call costs a credential that was bought at `locked`: that price until it expires, or today's when it is lower. A pass
  * stays a pass when calls are sold now; credit stays credit, at the price it was bought at, when passes are sold now (the minimum
- * of the two would make it a pass).
+ * of the two would make it a pass). Ask {@link lockedMeteredPrice} first: credit that is counted has no price a call.
  * @throws RangeError when neither price has a fixed amount a call.
  */
 export function lockedCallPrice(current: Price, locked: Price): Msat {
@@ -78,4 +86,25 @@ export function lockedCallPrice(current: Price, locked: Price): Msat {
   if (locksCalls) return priceOfCall(locked);
   if (sellsCalls) return priceOfCall(current);
   throw new RangeError(`credit bought at a ${locked.kind} price can't buy calls at a ${current.kind} price`);
+}
+
+/**
+ * The price at which a credential that was bought at `locked` is counted while the service sells at `current`; `undefined`: it is not
+ * counted, {@link lockedCallPrice} says what a call costs. Of two rates for the same unit the lower one holds, compared exactly. A rate
+ * for another unit can't be compared, and a pass has none: then what was bought holds. Where calls are sold now, a call costs what it
+ * costs today, because a rate says nothing about a call.
+ */
+export function lockedMeteredPrice(current: Price, locked: Price): MeteredPrice | undefined {
+  if (locked.kind !== 'metered') return undefined;
+  if (current.kind === 'pass') return locked;
+  if (current.kind !== 'metered') return undefined;
+  return isSameUnit(current, locked) && isLowerRate(current, locked) ? current : locked;
+}
+
+function isSameUnit(a: MeteredPrice, b: MeteredPrice): boolean {
+  return a.unit === b.unit && (a.unit !== 'unit' || a.unitName === b.unitName);
+}
+
+function isLowerRate(a: MeteredPrice, b: MeteredPrice): boolean {
+  return BigInt(a.amountMsat) * BigInt(b.per) < BigInt(b.amountMsat) * BigInt(a.per);
 }

@@ -1,11 +1,15 @@
 import type { Price } from './price.ts';
 
 /** What this build sells. A kind moves into this list when its flow is there; nothing else decides it. */
-const SELLABLE: ReadonlySet<Price['kind']> = new Set<Price['kind']>(['free', 'call', 'bundle', 'pass']);
+const SELLABLE: ReadonlySet<Price['kind']> = new Set<Price['kind']>([
+  'free',
+  'call',
+  'bundle',
+  'pass',
+  'metered',
+]);
 
 const WHY_NOT: Partial<Record<Price['kind'], string>> = {
-  metered:
-    'this version does not meter yet: sell calls (`10 sat`), a bundle (`500 sat for 100 calls`) or a pass (`1000 sat for 24h`)',
   fiat: 'this version has no exchange rates yet: write the price in sat (`10 sat`)',
 };
 

@@ -5,6 +5,7 @@ import { parsePrice } from '../../gateway/pricing/parse-price.ts';
 import {
   challengeTerms,
   lockedCallPrice,
+  lockedMeteredPrice,
   priceOfCall,
   type TermsContext,
 } from '../../gateway/pricing/quote.ts';
@@ -66,7 +67,31 @@ test('an invoice always covers the price, the minimum and the precision, by less
   );
 });
 
-test('free, metered and fiat prices are not sold by a challenge', () => {
+test('a metered price sells its deposit as credit, rounded up to what can be invoiced', () => {
+  const price = parsePrice('100 msat/second');
+  assert.deepEqual(challengeTerms(price, { ...CONTEXT, depositMsat: msat(100_000) }), {
+    invoiceMsat: 100_000,
+    creditMsat: 100_000,
+    validUntilSec: 1_900_000_000 + 600 + 2_592_000,
+  });
+  const whole = { ...CONTEXT, precisionMsat: msat(1_000), depositMsat: msat(6_001) };
+  assert.deepEqual(
+    [challengeTerms(price, whole).invoiceMsat, challengeTerms(price, whole).creditMsat],
+    [7_000, 7_000],
+  );
+  assert.equal(challengeTerms(price, { ...CONTEXT, depositMsat: msat(10) }).creditMsat, 1_000);
+});
+
+test('a deposit changes nothing for other prices', () => {
+  assert.equal(
+    challengeTerms(parsePrice('10 sat'), { ...CONTEXT, depositMsat: msat(500_000) }).invoiceMsat,
+    10_000,
+  );
+});
+
+test('free and fiat prices, and a metered one without a deposit, are not sold by a challenge', () => {
+  const empty = { ...CONTEXT, depositMsat: msat(0) };
+  assert.throws(() => challengeTerms(parsePrice('1 sat/minute'), empty), RangeError);
   for (const text of ['free', '1 sat/minute', '1 usd']) {
     assert.throws(() => challengeTerms(parsePrice(text), CONTEXT), RangeError);
   }
@@ -103,4 +128,77 @@ for (const [current, locked, expected] of LOCKED) {
 
 test('a metered credit buys no pass', () => {
   assert.throws(() => lockedCallPrice(parsePrice('1 sat for 1h'), parsePrice('1 sat/minute')), RangeError);
+});
+
+/** Today's price, the price it was bought at, the rate at which it is counted. */
+const LOCKED_RATES: readonly (readonly [string, string, string | undefined])[] = [
+  ['200 msat/second', '100 msat/second', '100 msat/second'],
+  ['50 msat/second', '100 msat/second', '50 msat/second'],
+  ['360 sat/hour', '100 msat/second', '100 msat/second'],
+  ['359999 msat/hour', '100 msat/second', '359999 msat/hour'],
+  ['360001 msat/hour', '100 msat/second', '100 msat/second'],
+  ['10 msat/KB', '11 sat/MB', '10 msat/KB'],
+  ['3 sat/1k tokens', '2 sat/1k tokens', '2 sat/1k tokens'],
+  ['1 sat/1k words', '2 sat/1k tokens', '2 sat/1k tokens'],
+  ['1 msat/KB', '100 msat/second', '100 msat/second'],
+  ['1 sat for 24h', '100 msat/second', '100 msat/second'],
+  ['10 sat', '100 msat/second', undefined],
+  ['50 sat for 100 calls', '100 msat/second', undefined],
+  ['free', '100 msat/second', undefined],
+  ['100 msat/second', '10 sat', undefined],
+  ['100 msat/second', '50 sat for 100 calls', undefined],
+  ['100 msat/second', '1 sat for 24h', undefined],
+  ['10 sat', '10 sat', undefined],
+];
+
+for (const [current, locked, expected] of LOCKED_RATES) {
+  test(`bought at "${locked}", sold now at "${current}": ${expected ?? 'not counted'}`, () => {
+    const rate = lockedMeteredPrice(parsePrice(current), parsePrice(locked));
+    assert.deepEqual(rate, expected === undefined ? undefined : parsePrice(expected));
+  });
+}
+
+test('rates beyond the exact range of floats are compared exactly', () => {
+  const dear = parsePrice('9007199254740991 msat/9007199254740989 bytes');
+  const cheap = parsePrice('9007199254740990 msat/9007199254740989 bytes');
+  assert.equal(lockedMeteredPrice(cheap, dear), cheap);
+  assert.equal(lockedMeteredPrice(dear, cheap), cheap);
+});
+
+test('every credential is counted or pays by the call, and never both', () => {
+  const sold = [
+    '10 sat',
+    '50 sat for 100 calls',
+    '1 sat for 1h',
+    '1 sat/minute',
+    '1 sat/KB',
+    '3 sat/1k tokens',
+  ];
+  for (const current of ['free', ...sold].map(parsePrice)) {
+    for (const locked of sold.map(parsePrice)) {
+      if (lockedMeteredPrice(current, locked) === undefined) {
+        assert.ok(lockedCallPrice(current, locked) >= 0);
+      } else {
+        assert.throws(() => lockedCallPrice(current, locked), RangeError);
+      }
+    }
+  }
+});
+
+test('no price that was bought at is ever raised', () => {
+  const rate = fc.record({
+    amount: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+    per: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+  });
+  fc.assert(
+    fc.property(rate, rate, (a, b) => {
+      const [current, locked] = [a, b].map(({ amount, per }) => parsePrice(`${amount} msat/${per} bytes`));
+      assert.ok(current?.kind === 'metered' && locked?.kind === 'metered');
+      const held = lockedMeteredPrice(current, locked);
+      assert.ok(held !== undefined);
+      const least = (one: typeof held, other: typeof held): boolean =>
+        BigInt(one.amountMsat) * BigInt(other.per) <= BigInt(other.amountMsat) * BigInt(one.per);
+      assert.ok(least(held, locked) && least(held, current));
+    }),
+  );
 });
