@@ -1,5 +1,9 @@
 import { parseRoutePattern, patternShape } from '../gateway/flow/route-pattern.ts';
+import type { ModelRates } from '../gateway/meter/usage/model-rates.ts';
+import { type Rates, ratesOfPrice, usageMsat } from '../gateway/meter/usage/rates.ts';
+import { NO_USAGE } from '../gateway/meter/usage/usage.ts';
 import { whyNotSellable } from '../gateway/pricing/sellable.ts';
+import { formatMsat, msat, sats } from '../node/msat.ts';
 import type { Config, ServiceConfig } from './config.ts';
 import type { Finding } from './problem.ts';
 import { findWaysRound } from './ways-round.ts';
@@ -19,6 +23,7 @@ export function checkConfig(config: Config): readonly Finding[] {
 /** What may be meant as it is, and is worth a second look. For a configuration that {@link checkConfig} finds nothing wrong with. */
 export function warnConfig(config: Config): readonly string[] {
   const warnings = [...findWaysRound(config.services)];
+  warnings.push(...config.services.flatMap(warnMetering));
   const cookie = config.services.find(({ session }) => session === true);
   if (cookie !== undefined && !isCookieSafe(config)) {
     warnings.push(
@@ -43,6 +48,45 @@ export function warnConfig(config: Config): readonly string[] {
     warnings.push('PLAY MONEY: the simulated node is on a public address, so everything is given away');
   }
   return warnings;
+}
+
+/** What l402-requests and lnget pay for a request unless they are told otherwise. */
+const COMMON_CLIENT_LIMIT_MSAT = sats(1_000);
+/** The read timeout of nginx and of many load balancers. */
+const COMMON_READ_TIMEOUT_MS = 60_000;
+
+function warnMetering({ name, price, metering }: ServiceConfig): readonly string[] {
+  if (metering === undefined) return [];
+  const warnings: string[] = [];
+  const { depositMsat, holdMs, usage } = metering;
+  if (depositMsat > COMMON_CLIENT_LIMIT_MSAT) {
+    warnings.push(
+      `services: ${name} has a deposit of ${formatMsat(depositMsat)}, and common clients (lnget, l402-requests) pay no more than ${formatMsat(COMMON_CLIENT_LIMIT_MSAT)} for a request. Sell less at once; clients top up`,
+    );
+  }
+  if (holdMs >= COMMON_READ_TIMEOUT_MS) {
+    warnings.push(
+      `services: ${name} holds streams for ${holdMs / 1_000} s, and many proxies cut an answer that is silent for 60 s. Hold less than that, or raise their read timeout`,
+    );
+  }
+  if (price.kind === 'metered' && usage?.kind === 'preset' && usage.bound === 'reserve') {
+    const outputs = usage.models === undefined ? [ratesOfPrice(price)] : allRates(usage.models);
+    const needed = outputs.map((rates) => usageMsat(rates, { ...NO_USAGE, output: usage.estimateUnits }));
+    if (needed.some((amount) => amount > depositMsat)) {
+      warnings.push(
+        `services: ${name} sets aside ${usage.estimateUnits} ${usage.unitName} of output for a request without a bound, up to ${formatMsat(msat(Math.max(...needed)))}, and its deposit is ${formatMsat(depositMsat)}: such a request is refused after it was paid for. Raise \`deposit\`, lower \`usage.estimate\`, or use \`bound: rewrite\``,
+      );
+    }
+  }
+  return warnings;
+}
+
+function allRates({ exact, prefixes, others }: ModelRates): readonly Rates[] {
+  return [
+    ...exact.values(),
+    ...prefixes.map(([, rates]) => rates),
+    ...(others === undefined ? [] : [others]),
+  ];
 }
 
 function checkServices({ services, listen, admin }: Config): readonly Finding[] {

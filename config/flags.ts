@@ -9,6 +9,12 @@ export interface Flags {
   readonly upstream?: string;
   /** … at this price. */
   readonly price?: string;
+  /** Of a metered price: what is sold at once, … */
+  readonly deposit?: string;
+  /** … how long an exhausted stream waits, … */
+  readonly hold?: string;
+  /** … and when its client is warned. */
+  readonly warn?: string;
   readonly data?: string;
   readonly port?: number;
   readonly adminPort?: number;
@@ -58,7 +64,25 @@ export function addFlags(command: Command): Command {
       new Option('-c, --config <file>', 'configuration file (default: ./sluice.yaml, when it is there)'),
     )
     .addOption(new Option('--upstream <url>', 'sell this API, without a file').conflicts('config'))
-    .addOption(new Option('--price <price>', 'its price, such as "10 sat"').conflicts('config'))
+    .addOption(
+      new Option('--price <price>', 'its price, such as "10 sat" or "100 msat/second"').conflicts('config'),
+    )
+    .addOption(
+      new Option(
+        '--deposit <deposit>',
+        'of a metered price: what is sold at once, such as "100 sat" or 60s',
+      ).conflicts('config'),
+    )
+    .addOption(
+      new Option('--hold <time>', 'how long a stream without credit waits (default: 45s)').conflicts(
+        'config',
+      ),
+    )
+    .addOption(
+      new Option('--warn <time>', 'warn the client when its credit lasts for less (default: 10s)').conflicts(
+        'config',
+      ),
+    )
     .addOption(new Option('--data <dir>', 'folder for keys, ledger and tokens (default: ./.sluice)'))
     .addOption(new Option('--host <address>', 'address to listen on').argParser(parseHost))
     .addOption(new Option('--port <number>', 'port to listen on (default: 8402)').argParser(parsePort))
@@ -83,6 +107,13 @@ export function readFlags(options: Readonly<Record<string, unknown>>): Flags {
   if ((flags.upstream === undefined) !== (flags.price === undefined)) {
     throw new FlagsError(
       'error: --upstream and --price go together: --upstream http://127.0.0.1:3000 --price "10 sat"',
+      1,
+    );
+  }
+  const alone = ['deposit', 'hold', 'warn'].find((name) => Reflect.get(flags, name) !== undefined);
+  if (flags.upstream === undefined && alone !== undefined) {
+    throw new FlagsError(
+      `error: --${alone} goes with --upstream and --price: --upstream http://127.0.0.1:3000 --price "100 msat/second" --deposit 60s`,
       1,
     );
   }

@@ -36,12 +36,19 @@ export function jsonSchemaText(): string {
   return `${JSON.stringify({ title: 'sluice.yaml', ...plain }, undefined, 2)}\n`;
 }
 
-/** Zod leaves `examples` out where a value is transformed, because they might be of the other side; ours are in `written`. */
+/**
+ * Zod leaves `examples` and `default` out where a value is transformed, because they might be of the other side; ours are in `written`
+ * and `usual`.
+ */
 function readable(schema: z.core.JSONSchema.BaseSchema): JsonSchema {
   const text = JSON.stringify(schema, (key, value: unknown) => {
-    if (!isObject(value) || !('written' in value) || key === 'properties') return value;
-    const { written, ...others } = value;
-    return { ...others, examples: written };
+    if (!isObject(value) || !('written' in value || 'usual' in value) || key === 'properties') return value;
+    const { written, usual, ...others } = value;
+    return {
+      ...others,
+      ...(written !== undefined && { examples: written }),
+      ...(usual !== undefined && { default: usual }),
+    };
   });
   return JSON.parse(text);
 }

@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import { demoFile } from './demo.ts';
 import { explainIssues } from './explain-issues.ts';
 import type { Flags } from './flags.ts';
+import { checkMetering } from './metering.ts';
 import { type Origin, placeFinding } from './place-finding.ts';
 import { ConfigError, type Finding } from './problem.ts';
 import { readYaml, type YamlText } from './read-yaml.ts';
@@ -31,7 +32,7 @@ export type ConfigSource =
       /** Absolute. */
       readonly file: string;
     }
-  /** `--upstream` and `--price`. */
+  /** `--upstream`, `--price` and what belongs to them. */
   | { readonly kind: 'flags' }
   | { readonly kind: 'demo' };
 
@@ -86,7 +87,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   if (!parsed.success) throw errorOf(explainIssues(parsed.error.issues, filled), origin);
   const { file, findings } = withFlags(parsed.data, flags);
   const config = resolveConfig(file, baseDir);
-  refuse([...findings, ...checkConfig(config)], origin);
+  refuse([...findings, ...checkMetering(file.services), ...checkConfig(config)], origin);
   const watched = source.kind === 'file' ? [source.file, ...files] : files;
   return { config, warnings: warnConfig(config), source, files: watched };
 }
@@ -103,10 +104,15 @@ function readSource(source: ConfigSource, { flags = {}, demoUpstream }: LoadOpti
   if (source.kind === 'demo')
     return { label: 'the demo', value: demoFile(demoUpstream ?? DEMO_UPSTREAM), yaml: undefined };
   if (source.kind === 'flags') {
-    const { upstream, price } = flags;
+    const { upstream, price, deposit, hold, warn } = flags;
+    const metering = {
+      ...(deposit !== undefined && { deposit }),
+      ...(hold !== undefined && { hold }),
+      ...(warn !== undefined && { warn }),
+    };
     return {
       label: 'the command line',
-      value: { services: [{ name: 'api', path: '/*', upstream, price }] },
+      value: { services: [{ name: 'api', path: '/*', upstream, price, ...metering }] },
       yaml: undefined,
     };
   }

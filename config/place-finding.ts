@@ -51,6 +51,9 @@ function exampleAt(path: KeyPath): string {
   return typeof example === 'string' ? `; \`${example}\` would be right` : '';
 }
 
+/** Flags of the one service that is sold without a file; each is named as its key is. */
+const SERVICE_FLAGS: ReadonlySet<string> = new Set(['upstream', 'price', 'deposit', 'hold', 'warn']);
+
 /** The flag that a value came from. */
 function flagOf([top, second, third]: KeyPath, { flags, yaml }: Origin): string | undefined {
   if (top === 'data' && flags.data !== undefined) return '--data';
@@ -60,7 +63,6 @@ function flagOf([top, second, third]: KeyPath, { flags, yaml }: Origin): string 
   if (top === 'admin' && flags.adminPort !== undefined) return '--admin-port';
   if (top === 'listen' && second === 0 && flags.host !== undefined) return '--host';
   if (top === 'listen' && second === 0 && flags.port !== undefined) return '--port';
-  if (top !== 'services' || yaml !== undefined) return undefined;
-  if (third === 'price' && flags.price !== undefined) return '--price';
-  return third === 'upstream' && flags.upstream !== undefined ? '--upstream' : undefined;
+  if (top !== 'services' || yaml !== undefined || typeof third !== 'string') return undefined;
+  return SERVICE_FLAGS.has(third) && Reflect.get(flags, third) !== undefined ? `--${third}` : undefined;
 }

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Config, Listener, NodeConfig, ServiceConfig, StoreConfig } from './config.ts';
+import { readMetering } from './metering.ts';
 import type { ConfigFile } from './schema.ts';
 import type { ServiceFile } from './schema-service.ts';
 
@@ -102,6 +103,7 @@ function resolveChallenge(challenge: ConfigFile['challenge'], title: string): Co
 
 function resolveService(service: ServiceFile, sharedUpstream: string | undefined): ServiceConfig {
   const { timeouts } = service;
+  const { metering } = readMetering(service);
   return {
     name: service.name,
     ...(service.host !== undefined && { host: service.host }),
@@ -109,6 +111,7 @@ function resolveService(service: ServiceFile, sharedUpstream: string | undefined
     ...(service.ignoreCase && { ignoreCase: true }),
     ...(service.methods !== undefined && { methods: [...new Set(service.methods)] }),
     price: service.price,
+    ...(metering !== undefined && { metering }),
     upstream: service.upstream ?? sharedUpstream ?? '',
     ...(service.stripPrefix !== undefined && { stripPrefix: service.stripPrefix }),
     ...(service.addPrefix !== undefined && { addPrefix: service.addPrefix }),

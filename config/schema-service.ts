@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { parseRoutePattern } from '../gateway/flow/route-pattern.ts';
 import { nearestWord } from '../gateway/pricing/nearest.ts';
 import { chargeOn } from './charge-on.ts';
+import { meteringKeys } from './schema-metering.ts';
 import {
   durationMs,
   durationSec,
@@ -184,9 +185,10 @@ export const serviceSchema = z.strictObject({
     .meta({ written: ['GET', ['GET', 'POST']] }),
   price: price
     .describe(
-      'What it costs: `free`, `10 sat` (a call), `500 sat for 100 calls` (a bundle), `1000 sat for 24h` (a pass). The whole grammar is in docs/prices.md.',
+      'What it costs: `free`, `10 sat` (a call), `500 sat for 100 calls` (a bundle), `1000 sat for 24h` (a pass), or metered: `100 msat/second`, `10 msat/KB`, `1 sat/event`, `3 sat/1k tokens` (as the upstream reports them). The whole grammar is in docs/prices.md.',
     )
-    .meta({ written: ['10 sat', '500 sat for 100 calls', '1000 sat for 24h', 'free'] }),
+    .meta({ written: ['10 sat', '500 sat for 100 calls', '1000 sat for 24h', '100 msat/second', 'free'] }),
+  ...meteringKeys,
   upstream: upstream
     .optional()
     .describe(

@@ -34,6 +34,8 @@ export type ValueKind =
   | 'size'
   | 'amount'
   | 'price'
+  | 'amount, time or size'
+  | 'rate'
   | 'address'
   | 'true or false';
 
@@ -200,13 +202,14 @@ export const price: z.ZodType<Price, string | number> = written(
   'price',
 );
 
-function orRefused<T>(read: () => T): T | Refused {
+/** What a reader of prices says, as a schema says it. */
+export function orRefused<T>(read: () => T, isNone = 'is not a price'): T | Refused {
   try {
     return read();
   } catch (error) {
     if (!(error instanceof PriceError)) throw error;
     return {
-      problem: `is not a price: ${error.problem}`,
+      problem: `${isNone}: ${error.problem}`,
       remedy: `write for example \`${error.nearest}\``,
       derived: true,
     };

@@ -43,12 +43,12 @@ test('an empty answer takes what is usual', async (t) => {
 
 test('a wrong answer is explained and asked again', async (t) => {
   const dir = folder(t);
-  const typed = 'ftp://h\nhttp://127.0.0.1:3000\n10\n1 sat/minute\n10 sat\nquote\n/quote\n';
+  const typed = 'ftp://h\nhttp://127.0.0.1:3000\n10\n0.2 usd\n10 sat\nquote\n/quote\n';
   const { stdout, code } = await run(dir, ['init'], typed);
   assert.equal(code, 0);
   assert.match(stdout, /is not an http or https URL/);
   assert.match(stdout, /the number has no unit\. Write for example `10 sat`/);
-  assert.match(stdout, /does not meter yet/);
+  assert.match(stdout, /no exchange rates yet/);
   assert.match(stdout, /a path begins with/);
   assert.equal(written(dir).name, 'quote');
 });

@@ -232,10 +232,6 @@ const MISTAKES: Readonly<Record<string, readonly [string, string]>> = {
     SERVICE.replace('price: 10 sat', 'price:'),
     '4:11: services[0].price is empty, not text or a number. For example `price: 10 sat`.',
   ],
-  'a metered price': [
-    SERVICE.replace('10 sat', '1 sat/minute'),
-    '4:12: services[0].price (`1 sat/minute`) can not be sold yet. This version does not meter yet: sell calls (`10 sat`), a bundle (`500 sat for 100 calls`) or a pass (`1000 sat for 24h`).',
-  ],
   'a fiat price': [
     SERVICE.replace('10 sat', '0.2 usd'),
     '4:12: services[0].price (`0.2 usd`) can not be sold yet. This version has no exchange rates yet: write the price in sat (`10 sat`).',

@@ -10,10 +10,11 @@ import { type Import, importsOf, listFiles, readSource } from './source-tree.ts'
 
 const SHARED = ['config', 'node', 'gateway/errors.ts'];
 
-/** What each area may import, beside itself. A name that ends with .ts allows that file only. */
+/** What each area may import, beside itself. A name that ends with .ts allows that file only, one with / what is below it. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   node: [],
-  config: ['gateway/pricing', 'node'],
+  // Usage terms and rates are pure: what the check accepts is what the meter counts by.
+  config: ['gateway/pricing', 'node', 'gateway/meter/usage/', 'gateway/meter/rate.ts'],
   client: ['node'],
   'gateway/l402': ['node'],
   'gateway/mpp': ['node'],
@@ -89,9 +90,10 @@ function isAllowed(one: Import): boolean {
   if (area === areaOf(to) || isException(one)) return true;
   // The command lines and the composition root stand above everything.
   if (area === 'gateway' || area === 'gateway/cli' || from.startsWith('client/cli/')) return true;
-  return (ALLOWED[area] ?? []).some((target) =>
-    target.endsWith('.ts') ? to === target : areaOf(to) === target,
-  );
+  return (ALLOWED[area] ?? []).some((target) => {
+    if (target.endsWith('/')) return to.startsWith(target);
+    return target.endsWith('.ts') ? to === target : areaOf(to) === target;
+  });
 }
 
 function show(imports: readonly Import[]): string[] {

@@ -1,19 +1,36 @@
-import type { Config, ServiceConfig } from '../../config/config.ts';
+import type { Config, MeteringConfig, ServiceConfig } from '../../config/config.ts';
 import { parsePrice } from '../../gateway/pricing/parse-price.ts';
 import { msat } from '../../node/msat.ts';
 
 /** A service for a test: a price as a person writes it, and what differs from the defaults. */
-export type TestService = Partial<Omit<ServiceConfig, 'price'>> & {
+export type TestService = Partial<Omit<ServiceConfig, 'price' | 'metering'>> & {
   readonly price: string;
+  /** What differs from {@link TEST_METERING}; for metered prices. */
+  readonly metering?: Partial<MeteringConfig>;
   readonly path: string;
   readonly upstream: string;
 };
 
+/** How a metered service of a test is charged. */
+export const TEST_METERING: MeteringConfig = {
+  depositMsat: msat(100_000),
+  sliceMs: 1_000,
+  holdMs: 45_000,
+  warnMs: 10_000,
+  chargeFrom: 'response',
+  maxStreams: 3,
+  charge: 'each',
+  count: 'response',
+  allowBurst: false,
+};
+
 /** A service with every default. */
-export function testService({ price, ...service }: TestService): ServiceConfig {
+export function testService({ price: written, metering, ...service }: TestService): ServiceConfig {
+  const price = parsePrice(written);
   return {
     name: 'test',
-    price: parsePrice(price),
+    price,
+    ...(price.kind === 'metered' && { metering: { ...TEST_METERING, ...metering } }),
     requestHeaders: {},
     upstreamHost: 'upstream',
     chargeOn: [
