@@ -38,6 +38,7 @@ export function findWaysRound(services: readonly ServiceConfig[]): readonly stri
       ...bySpelling(router, priced),
       ...byMethod(router, priced),
       ...byHost(router, priced),
+      ...byFreeHost(router, priced, free),
       ...byPrefix(router, priced, free),
     ];
   });
@@ -111,6 +112,21 @@ function byHost(router: Router, priced: Priced): readonly string[] {
   return [
     `${service.name}: ${method} ${path} is free (${rival.name}) for a client that sends another Host than ${service.host}: give ${rival.name} a host too`,
   ];
+}
+
+/** The host is matched before the path, and any client may name it: a free service with a host of its own takes this path there. */
+function byFreeHost(router: Router, priced: Priced, free: readonly ServiceConfig[]): readonly string[] {
+  const { service, method, host, path } = priced;
+  for (const each of free) {
+    const asked = sampleHost(each);
+    if (each.host === undefined || asked === host) continue;
+    const rival = freeRival(router, priced, method, asked, path);
+    if (rival === undefined) continue;
+    return [
+      `${service.name}: ${method} ${path} is free (${rival.name}) for a client that sends Host: ${asked}: give ${rival.name} a narrower path or an upstream of its own, or sell the path there too`,
+    ];
+  }
+  return [];
 }
 
 /** A free service may forward another path to the very place that the paid one forwards to. */

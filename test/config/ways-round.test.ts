@@ -57,6 +57,20 @@ test('another Host header', () => {
   assert.deepEqual(others, []);
 });
 
+test('the Host of a free service that takes every path', () => {
+  const [found, ...others] = warnings({
+    quote: { path: '/q/*', ignoreCase: true },
+    docs: { ...FREE_REST, host: 'docs.example.com' },
+  });
+  assert.match(
+    found ?? '',
+    /^quote: GET \/q\/x is free \(docs\) for a client that sends Host: docs\.example\.com/,
+  );
+  assert.deepEqual(others, []);
+  const apart = { path: '/docs/*', price: 'free', host: 'docs.example.com' };
+  assert.deepEqual(warnings({ quote: { path: '/q/*', ignoreCase: true }, docs: apart }), []);
+});
+
 test('another path that is forwarded to the same place', () => {
   const [found, ...others] = warnings({
     paid: { path: '/v1/*', stripPrefix: '/v1', ignoreCase: true },
