@@ -58,6 +58,8 @@ interface Stream extends StreamRequest {
   readonly pending: Map<AccountEvent['kind'], AccountEvent>;
   /** The ledger is to be asked for the balance. */
   stale: boolean;
+  /** Counts what was published, so that an answer of the ledger which is older than that is not taken. */
+  published: number;
   lastBalanceMsat: number | undefined;
   sinceBalance: number;
   sinceWrite: number;
@@ -97,9 +99,10 @@ export function createAccountStreams(deps: AccountStreamsDeps): AccountStreams {
     if (reads >= MAX_READS) return;
     reads += 1;
     stream.stale = false;
+    const { published } = stream;
     try {
       const account = await deps.readAccount(stream.accountId);
-      if (account === undefined || !streams.has(stream)) return;
+      if (account === undefined || stream.published !== published) return;
       if (account.balanceMsat === stream.lastBalanceMsat) return;
       stream.pending.set('balance', { kind: 'balance', balanceMsat: account.balanceMsat });
     } catch {
@@ -162,13 +165,18 @@ export function createAccountStreams(deps: AccountStreamsDeps): AccountStreams {
         ...request,
         pending: new Map(),
         stale: true,
+        published: 0,
         lastBalanceMsat: undefined,
         sinceBalance: BALANCE_TICKS,
         sinceWrite: 0,
         stalled: 0,
         unsubscribe: deps.events.subscribe(request.accountId, (event) => {
-          if (event === 'changed') stream.stale = true;
-          else stream.pending.set(event.kind, event);
+          if (event === 'changed') {
+            stream.stale = true;
+            return;
+          }
+          stream.published += 1;
+          stream.pending.set(event.kind, event);
         }),
       };
       streams.add(stream);
