@@ -1,6 +1,6 @@
 import { addMsat, formatMsat, type Msat, msat, ZERO_MSAT } from '../node/msat.ts';
 import { askAccount, type PaidAccount } from './account-requests.ts';
-import type { PaidToken, Purchase } from './buyer.ts';
+import { messageOf, type PaidToken, type Purchase } from './buyer.ts';
 import { PaymentError } from './errors.ts';
 import { readMacaroonTerms } from './macaroon-terms.ts';
 import { authorizationOf } from './purchase-record.ts';
@@ -50,7 +50,19 @@ export async function buyCredential(
   const offer = await readOffer(response, request.url, shop.clock);
   checkSize(offer, amountMsat);
   const first = await shop.buyer.buy(offer, ZERO_MSAT);
-  return topUpTo(shop, { url: request.url, token: first.token }, first, amountMsat);
+  const account: PaidAccount = { url: request.url, token: first.token };
+  const credential = await topUpTo(shop, account, first, amountMsat);
+  await giveAway(shop, first.token, account.token);
+  return credential;
+}
+
+/** From now on the tokens belong to whoever gets the credential: this store must not spend them. */
+async function giveAway(shop: Shop, ...tokens: readonly PaidToken[]): Promise<void> {
+  try {
+    for (const { paymentHash } of tokens) await shop.store.update(paymentHash, () => undefined);
+  } catch (error) {
+    shop.emit({ type: 'store-failed', message: messageOf(error) });
+  }
 }
 
 function checkSize({ quote, terms }: Offer, wantedMsat: Msat): void {
@@ -76,12 +88,14 @@ async function topUpTo(
   const missingMsat = msat(Math.max(0, wantedMsat - paidMsat));
   if (creditMsat !== 0 && missingMsat > 0) {
     // The account opens when its first credential is presented; only then it can be topped up.
-    await askAccount(shop, account);
-    const { report } = await payTopUp(shop, account, missingMsat, addMsat(paidMsat, feeMsat), (purchase) => {
-      paidMsat = addMsat(paidMsat, purchase.amountMsat);
-      feeMsat = addMsat(feeMsat, purchase.feeMsat);
-    });
-    balanceMsat = report.balanceMsat;
+    const toppingUp = askAccount(shop, account).then(() =>
+      payTopUp(shop, account, missingMsat, addMsat(first.amountMsat, first.feeMsat), (purchase) => {
+        paidMsat = addMsat(paidMsat, purchase.amountMsat);
+        feeMsat = addMsat(feeMsat, purchase.feeMsat);
+      }),
+    );
+    balanceMsat = (await toppingUp.catch((error: unknown) => Promise.reject(halfBought(first, error)))).report
+      .balanceMsat;
   } else if (creditMsat !== 0) {
     balanceMsat = (await askAccount(shop, account).catch(() => undefined))?.balanceMsat;
   }
@@ -90,6 +104,16 @@ async function topUpTo(
     feeMsat,
     ...(balanceMsat === undefined ? {} : { balanceMsat }),
   });
+}
+
+function halfBought({ amountMsat, token }: Purchase, cause: unknown): PaymentError {
+  const code = cause instanceof PaymentError ? cause.code : 'top-up-refused';
+  return new PaymentError(
+    code,
+    `${formatMsat(amountMsat)} was bought, and could not be topped up: ${messageOf(cause)} What was bought is kept in the token ` +
+      'store, and is used by the next paid request.',
+    { cause, amountMsat, paymentHash: token.paymentHash },
+  );
 }
 
 function toCredential(

@@ -30,7 +30,6 @@ export function connectWithHeader(request: HandshakeRequest): Promise<Handshake<
       socket.terminate();
       reject(signal?.reason);
     };
-    if (signal?.aborted === true) return abort();
     signal?.addEventListener('abort', abort, { once: true });
     const done = (): void => signal?.removeEventListener('abort', abort);
     socket.once('upgrade', (answer) => {
@@ -49,6 +48,7 @@ export function connectWithHeader(request: HandshakeRequest): Promise<Handshake<
       done();
       reject(error);
     });
+    if (signal?.aborted === true) abort();
   });
 }
 

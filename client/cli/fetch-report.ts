@@ -1,6 +1,6 @@
 import { formatMsat, type Msat, ZERO_MSAT } from '../../node/msat.ts';
 import { PaymentError } from '../errors.ts';
-import type { PaymentEvent } from '../events.ts';
+import type { PaymentEvent, StreamNotice } from '../events.ts';
 import { type Io, say } from './io.ts';
 import { printable } from './printable.ts';
 
@@ -79,7 +79,14 @@ function count(tally: Tally, event: PaymentEvent): void {
   }
 }
 
-function lineOf(event: PaymentEvent, unit: string): string | undefined {
+const NOTICE_LINES: Readonly<Partial<Record<StreamNotice, string>>> = {
+  exhausted: 'the money is used up; the stream is held …',
+  resumed: 'the stream goes on',
+  revoked: 'the account was revoked by the operator',
+};
+
+/** What an event means to a person; `undefined` for what is not worth a line. */
+export function lineOf(event: PaymentEvent, unit: string): string | undefined {
   switch (event.type) {
     case 'quote':
       return `402 Payment Required: ${formatMsat(event.amountMsat)}${unit} (${printable(event.service || event.memo, 100)}) …`;
@@ -93,6 +100,16 @@ function lineOf(event: PaymentEvent, unit: string): string | undefined {
       return `trying a token that was bought before${event.service === '' ? '' : ` (${printable(event.service, 100)})`} …`;
     case 'repeating':
       return 'the answer was lost; asking again, free …';
+    case 'topping-up':
+      return `topping up by ${formatMsat(event.amountMsat)}${unit}; ${formatMsat(event.balanceMsat)} left …`;
+    case 'topped-up':
+      return `topped up; ${formatMsat(event.balanceMsat)}${unit} on the account`;
+    case 'top-up-failed':
+      return event.again ? `${event.message} Trying again …` : `no more top-ups: ${event.message}`;
+    case 'notice':
+      return NOTICE_LINES[event.notice];
+    case 'reopening':
+      return 'the stream was cut just before its top-up; opening it again …';
     case 'store-failed':
       return `warning: ${event.message}`;
     default:

@@ -1,7 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { registerFetch } from '../../client/cli/fetch.ts';
 import { type Io, processIo } from '../../client/cli/io.ts';
+import { registerKey } from '../../client/cli/key.ts';
 import { registerPay } from '../../client/cli/pay.ts';
+import { registerStream } from '../../client/cli/stream.ts';
 import { registerWallet } from '../../client/cli/wallet.ts';
 import { FlagsError } from '../../config/flags.ts';
 import { ConfigError } from '../../config/problem.ts';
@@ -25,6 +27,8 @@ export function sluiceProgram(io: Io): Command {
     .showSuggestionAfterError();
   program.commandsGroup('To pay:');
   registerFetch(program, io);
+  registerStream(program, io);
+  registerKey(program, io);
   registerPay(program, io);
   registerWallet(program, io);
   program.commandsGroup('To sell:');

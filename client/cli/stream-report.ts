@@ -1,0 +1,134 @@
+import { formatMsat, type Msat, msat } from '../../node/msat.ts';
+import { PaymentError } from '../errors.ts';
+import type { PaymentEvent } from '../events.ts';
+import type { Balance } from '../follow-account.ts';
+import type { StreamSummary } from '../paid-visit.ts';
+import { lineOf, type ReportMode } from './fetch-report.ts';
+import type { Io } from './io.ts';
+
+/** Tells how a stream is being paid for: what is left on one line that is kept up to date, or one JSON object at the end. */
+export interface StreamReport {
+  readonly onEvent: (event: PaymentEvent) => void;
+  readonly onBalance: (balance: Balance) => void;
+  /** The status line of the answer. */
+  opened(text: string): void;
+  /** Shows what should be left by now. Called now and then. */
+  tick(): void;
+  /** The cost, or what went wrong. Called once, last. */
+  end(
+    exitCode: number,
+    summary?: StreamSummary,
+    failure?: { readonly error: unknown; readonly message: string },
+  ): void;
+}
+
+/** Where a line can't be rewritten, one is written this often, ms. */
+const LINE_EVERY_MS = 10_000;
+const CLEAR_LINE = '\r\u001b[2K';
+
+/** Makes a report on stderr. `unit` is put behind amounts: ` (PLAY MONEY)` or nothing. */
+export function createStreamReport(
+  io: Io,
+  mode: ReportMode,
+  url: string,
+  unit: string,
+  nowMs: () => number,
+): StreamReport {
+  const isTerminal = 'isTTY' in io.stderr && io.stderr.isTTY === true && mode === 'progress';
+  let isToppingUp = false;
+  let last: Balance | undefined;
+  let lastLineMs = Number.NEGATIVE_INFINITY;
+  let isLive = false;
+  const say = (line: string): void => {
+    io.stderr.write(`${isLive ? CLEAR_LINE : ''}${line}\n`);
+    isLive = false;
+  };
+  const show = (): void => {
+    if (last === undefined || mode !== 'progress') return;
+    const line = balanceLine(last, unit, nowMs());
+    if (isTerminal) {
+      io.stderr.write(`${CLEAR_LINE}${line}`);
+      isLive = true;
+    } else if (nowMs() - lastLineMs >= LINE_EVERY_MS) {
+      lastLineMs = nowMs();
+      say(line);
+    }
+  };
+  return {
+    onEvent: (event) => {
+      // The invoice of a top-up is no 402: `topping up` has said it all.
+      const line = isToppingUp && event.type === 'quote' ? undefined : lineOf(event, unit);
+      if (event.type === 'topping-up') isToppingUp = true;
+      if (event.type === 'topped-up' || event.type === 'top-up-failed') isToppingUp = false;
+      if (line !== undefined && mode === 'progress') say(line);
+    },
+    onBalance: (balance) => {
+      last = balance;
+      show();
+    },
+    opened: (text) => {
+      if (mode === 'progress') say(text);
+    },
+    tick: show,
+    end: (exitCode, summary, failure) => {
+      if (mode === 'json') {
+        say(JSON.stringify(toJson(url, exitCode, summary, failure)));
+        return;
+      }
+      if (failure !== undefined) say(`sluice: ${failure.message}`);
+      if (mode === 'progress' && summary !== undefined) say(summaryLine(summary, unit));
+      else if (isLive) say('');
+    },
+  };
+}
+
+function toJson(
+  url: string,
+  exitCode: number,
+  summary: StreamSummary | undefined,
+  failure: { readonly error: unknown; readonly message: string } | undefined,
+): object {
+  const { error, message } = failure ?? {};
+  const code = error instanceof PaymentError ? error.code : 'failed';
+  return { url, ...summary, exitCode, ...(failure === undefined ? {} : { error: { code, message } }) };
+}
+
+/** What should be left by now: between two words of the gateway it is estimated from the pace. */
+function balanceLine({ balanceMsat, msatPerSec, atMs }: Balance, unit: string, nowMs: number): string {
+  const spent = ((msatPerSec ?? 0) * Math.max(0, nowMs - atMs)) / 1000;
+  const leftMsat = msat(Math.max(0, Math.round(balanceMsat - spent)));
+  const amount = `balance: ${formatMsat(leftMsat)}${unit}`;
+  if (msatPerSec === undefined || msatPerSec === 0) return amount;
+  return `${amount}, ${formatRate(msatPerSec)}, lasts ${formatDuration((leftMsat / msatPerSec) * 1000)}`;
+}
+
+function formatRate(msatPerSec: number): string {
+  return `${Number(msatPerSec.toPrecision(3))} msat/s`;
+}
+
+/** `42 s`, `3 min 5 s`, `2 h 10 min`. */
+export function formatDuration(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+function summaryLine(summary: StreamSummary, unit: string): string {
+  const { paidMsat, feeMsat, topUps, usedMsat, balanceMsat, bytes, elapsedMs } = summary;
+  const total = msat(paidMsat + feeMsat);
+  const fee = feeMsat === 0 ? '' : ` (fee ${formatMsat(feeMsat)})`;
+  const parts = [
+    `streamed ${formatBytes(bytes)} in ${formatDuration(elapsedMs)}`,
+    `cost: ${formatMsat(total)}${fee}${unit}`,
+    ...(topUps === 0 ? [] : [`${topUps} top-up${topUps === 1 ? '' : 's'}`]),
+    ...(usedMsat === undefined ? [] : [`${formatMsat(usedMsat as Msat)} used`]),
+    ...(balanceMsat === undefined ? [] : [`${formatMsat(balanceMsat)} left on the account`]),
+  ];
+  return parts.join(', ');
+}
+
+function formatBytes(bytes: number): string {
+  if (bytes < 1_000) return `${bytes} B`;
+  return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} KB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
