@@ -226,6 +226,7 @@ class MeteringDuplex extends Duplex {
         this.#sayUnsaid();
       },
       end: (cutBy) => this.#cut(cutBy),
+      unsentBytes: () => this.#socket.writableLength,
     };
   }
 

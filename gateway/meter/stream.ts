@@ -163,7 +163,10 @@ export class Stream implements Meter, Member {
   /** Units that were counted and have not been delivered whole. */
   unsentUnits(): number {
     const { request, response } = this.#sides;
-    if (this.terms.price.unit === 'byte') return response.isCounted ? (this.terms.unsentBytes?.() ?? 0) : 0;
+    if (this.terms.price.unit === 'byte') {
+      if (!response.isCounted) return 0;
+      return this.#carrier?.unsentBytes?.() ?? this.terms.unsentBytes?.() ?? 0;
+    }
     if (this.terms.price.unit !== 'event') return 0;
     return (request.isCounted ? request.unfinished : 0) + (response.isCounted ? response.unfinished : 0);
   }

@@ -90,7 +90,9 @@ export class Tab implements Timed {
   #askAtMs: number;
   /** A step is on its way, or in the next store call. */
   #asked = false;
-  #inFlight: PromiseWithResolvers<void> | undefined;
+  #inFlight = false;
+  /** Somebody waits for the answer. */
+  #landing: PromiseWithResolvers<void> | undefined;
   #failures = 0;
   #warned = false;
   /** Credit came since the last step was made. */
@@ -109,7 +111,9 @@ export class Tab implements Timed {
 
   /** Resolves when no step is on its way. */
   async answer(): Promise<void> {
-    await this.#inFlight?.promise;
+    if (!this.#inFlight) return;
+    this.#landing ??= Promise.withResolvers();
+    await this.#landing.promise;
   }
 
   /** A member's delivery begins. */
@@ -239,7 +243,7 @@ export class Tab implements Timed {
   /** The next step for the store; once more the last one when its answer was lost. */
   prepare(nowMs: number): Commit {
     const { lease, quantity, state, settings } = this;
-    this.#inFlight ??= Promise.withResolvers();
+    this.#inFlight = true;
     if (lease.pending !== undefined) return lease.pending;
     if (!(quantity instanceof Seconds)) quantity.learn(nowMs, lease.coveredUnits);
     if (state.kind === 'holding') this.state = { ...state, asks: state.asks + 1 };
@@ -310,8 +314,9 @@ export class Tab implements Timed {
   }
 
   #landed(): void {
-    this.#inFlight?.resolve();
-    this.#inFlight = undefined;
+    this.#inFlight = false;
+    this.#landing?.resolve();
+    this.#landing = undefined;
     this.#asked = false;
   }
 

@@ -145,6 +145,8 @@ export interface Carrier {
   resume(): void;
   tell(notice: MeterNotice): void;
   end(cutBy: CutReason): void;
+  /** As in {@link MeterTerms}, when the carrier knows better. */
+  unsentBytes?(): number;
 }
 
 /** One stream that is being charged. */
