@@ -97,7 +97,8 @@ function toJson(
 function balanceLine({ balanceMsat, msatPerSec, atMs }: Balance, unit: string, nowMs: number): string {
   const spent = ((msatPerSec ?? 0) * Math.max(0, nowMs - atMs)) / 1000;
   const leftMsat = msat(Math.max(0, Math.round(balanceMsat - spent)));
-  const amount = `balance: ${formatMsat(leftMsat)}${unit}`;
+  // To a tenth of a sat, rounded down: what can't be bought any more should not be shown.
+  const amount = `balance: ${(Math.floor(leftMsat / 100) / 10).toFixed(1)} sat${unit}`;
   if (msatPerSec === undefined || msatPerSec === 0) return amount;
   return `${amount}, ${formatRate(msatPerSec)}, lasts ${formatDuration((leftMsat / msatPerSec) * 1000)}`;
 }

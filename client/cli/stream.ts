@@ -157,17 +157,15 @@ async function runBody(task: StreamTask): Promise<StreamRun> {
 
 async function printBody(response: Response, { io }: StreamTask): Promise<void> {
   const writing = { failed: false };
-  const onError = (): void => {
+  // Stays: a write that fails late must not end the process before the charge is ended.
+  io.stdout.on('error', () => {
     writing.failed = true;
-  };
-  io.stdout.once('error', onError);
+  });
   try {
     await pipeline(Readable.from(readChunks(response.body)), io.stdout, { end: false });
   } catch (error) {
     if (!writing.failed) throw error;
     throw new UsageError(`The stream can't be written: ${describeFailure(error).message}.`, EXIT.write);
-  } finally {
-    io.stdout.off('error', onError);
   }
 }
 
