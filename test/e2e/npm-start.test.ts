@@ -51,7 +51,7 @@ async function start(scene: Scene, cwd: string, args: readonly string[] = ON_FRE
     },
   });
   await Promise.race([
-    eventually(() => /Try it in another terminal/.test(text.stdout), 20_000),
+    eventually(() => /Try it in another terminal/.test(text.stdout), 60_000),
     ended.then(({ stderr }) => assert.fail(`it ended: ${stderr}`)),
   ]);
   return {
@@ -146,7 +146,7 @@ describe('npm start', { concurrency: 2 }, () => {
     const fetched = await sluice(cwd, 'fetch', `${gateway.url}/any/path?q=1`);
     assert.deepEqual([fetched.code, fetched.stdout], [0, 'mine: /any/path?q=1']);
     const slow = sluice(cwd, 'fetch', `${gateway.url}/slow`);
-    await eventually(() => held.length === 1, 20_000);
+    await eventually(() => held.length === 1, 60_000);
     const stopped = gateway.stop();
     await eventually(() => gateway.output().includes('stopping'));
     held[0]?.end('finished');

@@ -144,15 +144,16 @@ export async function balanceOf(gateway: TestGateway, authorization: string): Pr
 }
 
 /** Waits for something that another party does in its own time; fails after `forMs`. */
-export async function eventually(what: () => boolean | Promise<boolean>, forMs = 5_000): Promise<void> {
+export async function eventually(what: () => boolean | Promise<boolean>, forMs = 10_000): Promise<void> {
   const endMs = performance.now() + forMs;
   while (!(await what())) {
     if (performance.now() > endMs) throw new Error(`it did not happen within ${forMs} ms: ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
+    // Not the next turn: other processes need the machine to get there.
+    await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
 
-/** A TCP connection's URL parts, for tests that write raw bytes. */
+/** The gateway's port, for tests that write raw bytes. */
 export function portOf(gateway: TestGateway): number {
   return Number(new URL(gateway.url).port);
 }

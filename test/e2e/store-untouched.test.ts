@@ -6,7 +6,7 @@ import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
 import { ask } from '../proxy/wire.ts';
 import { testConfig } from '../support/config.ts';
 import { askChallenge, buy, withCredential } from '../support/gateway.ts';
-import { appended, openScene, partsOf } from './scene.ts';
+import { appended, eventually, openScene, partsOf } from './scene.ts';
 
 test('whatever is asked without payment writes nothing to the store', async (t) => {
   const scene = openScene(t);
@@ -23,6 +23,8 @@ test('whatever is asked without payment writes nothing to the store', async (t) 
   );
   const paid = await buy(gateway, '/quote');
   await fetch(`${gateway.url}/quote`, withCredential(paid));
+  // The feed of settlements remembers how far it has come: that is written for the payment, not for what follows.
+  await eventually(async () => (await store.settlementCursor()) > 0);
   const unpaid = await askChallenge(`${gateway.url}/quote`);
 
   // Another connection's data_version changes with every commit of anybody (https://www.sqlite.org/pragma.html).
