@@ -144,17 +144,17 @@ function readModels({ models, otherModels }: UsageFile, unitName: string): Model
     };
   }
   const findings: Finding[] = [];
-  const cards: Record<string, RateCard> = {};
+  const cards: (readonly [name: string, card: RateCard])[] = [];
   for (const [name, rates] of Object.entries(models)) {
     const card = readCard(rates, unitName, ['usage', 'models', name], findings);
-    if (card !== undefined) cards[name] = card;
+    if (card !== undefined) cards.push([name, card]);
   }
   const others =
     otherModels === undefined
       ? undefined
       : readCard(otherModels, unitName, ['usage', 'otherModels'], findings);
   try {
-    return { models: compileModelRates(cards, others), findings };
+    return { models: compileModelRates(Object.fromEntries(cards), others), findings };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     findings.push({

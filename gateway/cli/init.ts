@@ -2,13 +2,13 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:f
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
-import { stringify } from 'yaml';
 import { upstream as upstreamSchema } from '../../config/schema-service.ts';
 import { parseRoutePattern, patternShape } from '../flow/route-pattern.ts';
 import { describePrice } from '../pricing/describe-price.ts';
 import { parsePrice } from '../pricing/parse-price.ts';
 import { PriceError } from '../pricing/price-error.ts';
 import { whyNotSellable } from '../pricing/sellable.ts';
+import { configText, meteredNote } from './init-text.ts';
 import type { OperatorIo } from './io.ts';
 
 interface InitOptions {
@@ -39,7 +39,7 @@ const QUESTIONS: readonly Question[] = [
   },
   {
     key: 'price',
-    text: 'What does it cost? (10 sat, 500 sat for 100 calls, 1000 sat for 24h)',
+    text: 'What does it cost? (10 sat, 500 sat for 100 calls, 1000 sat for 24h, 100 msat/second)',
     usual: '10 sat',
     refuse: refusePrice,
   },
@@ -89,7 +89,7 @@ async function init(options: InitOptions, io: OperatorIo): Promise<void> {
   }
   const flag = options.file === 'sluice.yaml' ? '' : ` --config ${options.file}`;
   io.stdout.write(
-    `Wrote ${options.file}: ${answers.path} at ${describePrice(parsePrice(answers.price))}.\n\nStart it:  npx sluice start${flag}\n` +
+    `Wrote ${options.file}: ${answers.path} at ${describePrice(parsePrice(answers.price))}.\n${meteredNote(answers.price)}\nStart it:  npx sluice start${flag}\n` +
       `Then buy:  npx sluice fetch http://127.0.0.1:8402${samplePathOf(answers.path)}\n`,
   );
 }
@@ -201,40 +201,6 @@ function schemaPath(file: string): string | undefined {
     .map((candidate) => path.join(import.meta.dirname, candidate))
     .find((candidate) => existsSync(candidate));
   return schema === undefined ? undefined : path.relative(path.dirname(file), schema);
-}
-
-interface FileParts extends Answers {
-  readonly name: string;
-  readonly schema: string | undefined;
-}
-
-function configText({ upstream, price, path: pattern, name, schema }: FileParts): string {
-  return `${schema === undefined ? '' : `# yaml-language-server: $schema=${schema}\n`}\
-# Check this file with \`sluice check-config\`; it is loaded again when it changes. All keys: docs/reference/configuration.md
-
-# Where clients come in. 127.0.0.1 is this machine only.
-listen: 127.0.0.1:8402
-
-# Play money, to try it out. To earn, use a Lightning node of your own:
-# node: { type: lnd, url: https://127.0.0.1:8080, tlsCertFile: tls.cert, macaroonFile: invoice.macaroon }
-node: simulated
-
-services:
-  # A request that no service matches is answered with 404. Give something away with \`price: free\`.
-  - name: ${name}
-    path: ${scalar(pattern)}
-    # 10 sat (a call), 500 sat for 100 calls, 1000 sat for 24h, or free
-    price: ${scalar(price)}
-    upstream: ${scalar(upstream)}
-`;
-}
-
-/** A text as YAML, quoted where it must be, and with `\${` kept from being a reference. */
-function scalar(text: string): string {
-  return stringify(
-    text.replaceAll('${', () => '$${'),
-    { lineWidth: 0 },
-  ).trim();
 }
 
 /** A whole file or none: with --force the old one stays until the new one is complete. */

@@ -1,4 +1,6 @@
 import type { ServiceConfig } from '../../config/config.ts';
+import { formatMsat } from '../../node/msat.ts';
+import { describeBought } from '../pricing/describe-deposit.ts';
 import { describePrice } from '../pricing/describe-price.ts';
 
 /** Rows in columns, two spaces apart, without spaces at the ends of lines. */
@@ -24,13 +26,26 @@ export function formatMatch({ methods, host, path, ignoreCase }: ServiceConfig):
   return `${method}${host ?? ''}${path}${ignoreCase === true ? ' (any case)' : ''}`;
 }
 
+/** What a metered price sells at once: `100 sat buys 16 minutes 40 seconds`; empty for other prices. */
+export function formatDeposit({ price, metering }: ServiceConfig): string {
+  if (price.kind !== 'metered' || metering === undefined) return '';
+  const { depositMsat, usage } = metering;
+  // With rates by model the service's own price says nothing about what they cost.
+  const varies = usage?.kind === 'preset' && usage.models !== undefined;
+  const bought = varies ? 'what its model costs' : describeBought(price, depositMsat);
+  return `${formatMsat(depositMsat)} buys ${bought}`;
+}
+
 /** Everything that is sold, a line each. */
 export function formatServices(services: readonly ServiceConfig[]): string {
+  const metered = services.some(({ metering }) => metering !== undefined);
   const rows = services.map((service) => [
     service.name,
     formatMatch(service),
     describePrice(service.price),
+    ...(metered ? [formatDeposit(service)] : []),
     service.upstream,
   ]);
-  return formatTable([['SERVICE', 'REQUESTS', 'PRICE', 'UPSTREAM'], ...rows]);
+  const deposit = metered ? ['DEPOSIT'] : [];
+  return formatTable([['SERVICE', 'REQUESTS', 'PRICE', ...deposit, 'UPSTREAM'], ...rows]);
 }

@@ -7,7 +7,7 @@ import { compileRoutes } from '../flow/match-service.ts';
 import { describePrice } from '../pricing/describe-price.ts';
 import { loadForOperator } from './check-config.ts';
 import type { OperatorIo } from './io.ts';
-import { formatMatch, formatServices, formatTable } from './print-table.ts';
+import { formatDeposit, formatMatch, formatServices, formatTable } from './print-table.ts';
 
 /** `sluice routes METHOD URL`: which service answers, at what price, where it is forwarded to, and why no other. Exit code 1 when none does. */
 export function registerRoutes(program: Command, io: OperatorIo): void {
@@ -64,9 +64,11 @@ function formatExplanation(
   if (winner === undefined) {
     lines.push('No service answers: 404.\n');
   } else {
+    const deposit = formatDeposit(winner);
     lines.push(
       `Service    ${winner.name}\n`,
       `Price      ${describePrice(winner.price)}\n`,
+      ...(deposit === '' ? [] : [`Deposit    ${deposit}\n`]),
       `Goes to    ${upstreamUrl}\n`,
     );
   }

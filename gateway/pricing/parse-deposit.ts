@@ -24,6 +24,25 @@ const EXAMPLES = '100 sat` or `60s';
  * @throws PriceError when it is anything else, or nothing.
  */
 export function parseDeposit(text: string): Deposit {
+  try {
+    return readDeposit(text);
+  } catch (error) {
+    if (!(error instanceof PriceError)) throw error;
+    throw isDeposit(error.nearest) ? error : new PriceError(error.problem, EXAMPLES);
+  }
+}
+
+/** What the readers of prices propose may be a price (`free`), or need a second correction. */
+function isDeposit(forms: string): boolean {
+  try {
+    for (const form of forms.split('` or `')) readDeposit(form);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function readDeposit(text: string): Deposit {
   const cursor = readTokens(text);
   const number = readNumber(cursor);
   const word = cursor.tokens[cursor.at]?.text ?? '';
