@@ -18,7 +18,10 @@ export interface ApplyDeps {
   readonly metrics: Pick<Metrics, 'settlement' | 'earned'>;
   /** Told of every payment, before the ledger is asked, and again whenever it is reported again. It does not throw. */
   readonly onSettled: (paymentHash: string) => void;
-  /** Told of an account that has more credit now. It does not throw. */
+  /**
+   * Told of an account whose offer was paid, also when it was credited before: by another gateway on the same store, perhaps,
+   * while a stream of it waits for credit here. It does not throw.
+   */
   readonly onCredited: (account: Account) => void;
   /** Told of each payment that an offer was waiting for, whoever credited it. It does not throw. */
   readonly onOfferSettled: (paymentHash: string) => void;
@@ -54,6 +57,7 @@ export async function applySettlement(deps: ApplyDeps, { paymentHash, paidMsat }
       return;
     case 'repeated':
       deps.onOfferSettled(paymentHash);
+      deps.onCredited(outcome.account);
       return;
     case 'no-offer':
       return;

@@ -50,7 +50,7 @@ export interface SettlementFeedOptions {
   readonly metrics: Pick<Metrics, 'settlement' | 'earned' | 'readFrom'>;
   /** Told of every payment that the node reports, again whenever it is reported again. It does not throw. */
   readonly onSettled: (paymentHash: string) => void;
-  /** Told of an account that has more credit now. It does not throw. */
+  /** Told of an account whose offer was paid, by whoever credited it. It does not throw. */
   readonly onCredited: (account: Account) => void;
   /** Told of each payment that an offer was waiting for, whoever credited it: it is counted as income. It does not throw. */
   readonly onOfferSettled: (paymentHash: string) => void;

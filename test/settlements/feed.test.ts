@@ -125,7 +125,12 @@ test('duplicates, replays and events out of order change nothing', async (t) => 
     (seen) => seen === muddled.length,
   );
   assert.equal((await rig.account()).creditedMsat, 1_000 + 6 * 5_003);
-  assert.equal(rig.credited.length, 6);
+  const balances = rig.credited.map(({ creditedMsat }) => creditedMsat);
+  assert.deepEqual(
+    balances,
+    balances.toSorted((one, other) => one - other),
+    'who waits for credit is told at each',
+  );
 });
 
 test('a payment that came while nothing listened is found by the look-up, whatever the cursor says', async (t) => {
@@ -369,4 +374,24 @@ test('closing ends a feed at once, whatever it was doing, and what it had credit
   await new Promise((resolve) => setImmediate(resolve));
   await pausing.close();
   await pausing.close();
+});
+
+test('two gateways on one store credit a payment once, and both tell their streams', async (t) => {
+  const rig = await openRig(t);
+  const told = [0, 0];
+  for (const index of [0, 1]) {
+    rig.start({
+      onCredited: () => {
+        told[index] = (told[index] ?? 0) + 1;
+      },
+    });
+  }
+  for (let n = 0; n < 10; n += 1) await rig.pay((await rig.offer()).bolt11);
+  await eventually(
+    () => told,
+    ([one = 0, other = 0]) => one >= 10 && other >= 10,
+  );
+  assert.equal((await rig.account()).creditedMsat, 51_000);
+  const { body } = await rig.metrics.scrape();
+  assert.match(body, /sluice_earned_msat_total\{service="quote"\} 50000\n/);
 });
