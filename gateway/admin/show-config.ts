@@ -20,6 +20,9 @@ function show(value: unknown, name: string, depth: number): unknown {
   if (depth > MAX_DEPTH) return HIDDEN;
   if (isSecret(name, value)) return Array.isArray(value) ? value.map(() => HIDDEN) : HIDDEN;
   if (Array.isArray(value)) return value.map((item) => show(item, '', depth + 1));
+  // Rates by model: JSON knows neither maps nor whole numbers of any size.
+  if (value instanceof Map) return show(Object.fromEntries(value), name, depth);
+  if (typeof value === 'bigint') return value.toString();
   if (typeof value === 'object' && value !== null) {
     const hideAll = name === 'requestHeaders';
     return Object.fromEntries(

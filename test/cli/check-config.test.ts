@@ -29,6 +29,22 @@ gift     /free/* (any case)       free                    http://127.0.0.1:3000
   );
 });
 
+test('metered prices show their deposit and what it buys', async (t) => {
+  const dir = folder(t);
+  const live = '  - { name: live, path: /live, price: 100 msat/second, deposit: 5m }\n';
+  const rates = '{ "x*": { input: 1 sat/1k tokens, output: 2 sat/1k tokens } }';
+  const llm = `  - { name: llm, path: /llm, price: 3 sat/1k tokens, usage: { preset: openai, models: ${rates} } }\n`;
+  writeFileSync(path.join(dir, 'sluice.yaml'), `${GOOD}${live}${llm}`);
+  const { stdout, stderr } = await run(dir, ['check-config']);
+  assert.equal(stderr, '');
+  assert.match(stdout, /^SERVICE +REQUESTS +PRICE +DEPOSIT +UPSTREAM$/m);
+  assert.match(stdout, /^live +\/live +100 msat per second +30 sat buys 5 minutes +http:/m);
+  assert.match(stdout, /^llm .* 100 sat buys what its model costs +http:/m);
+  assert.match(stdout, /^gift +\S+ \(any case\) +free {2,}http:/m);
+  assert.match((await run(dir, ['routes', 'GET', '/live'])).stdout, /^Deposit {4}30 sat buys 5 minutes$/m);
+  assert.doesNotMatch((await run(dir, ['routes', 'GET', '/quote'])).stdout, /Deposit/);
+});
+
 test('a bad file is answered with every problem and exit code 1', async (t) => {
   const dir = folder(t);
   writeFileSync(path.join(dir, 'other.yaml'), GOOD.replace('10 sat', '10').replace('upstream', 'upstraem'));

@@ -120,3 +120,22 @@ test('what looks like YAML or a reference in an answer stays text', async (t) =>
   assert.equal(written(dir).path, '/a:[b]&c');
   assert.equal(new URL(written(dir).upstream).href, new URL(upstream).href);
 });
+
+/** Metered prices, the deposit in msat, and what is said about it. */
+const METERED: readonly (readonly [string, number, RegExp])[] = [
+  ['100 msat/second', 100_000, /100 sat at a time, which buys 16 minutes 40 seconds\.\n/],
+  ['10 msat/KB', 100_000, /which buys 10 MB\.\n/],
+  ['500 sat/event', 500_000, /500 sat at a time, which buys 1 event\.\n/],
+  ['3 sat/1k tokens', 100_000, /buys 33333 tokens\.\nCheck `usage`/],
+  ['200 sat/image', 200_000, /buys 1 image\.\nCheck `usage`/],
+];
+
+for (const [price, depositMsat, said] of METERED) {
+  test(`${price} is written with its deposit, and loads`, async (t) => {
+    const dir = folder(t);
+    const { stdout, code } = await run(dir, ['init', '--yes', '--price', price]);
+    assert.equal(code, 0);
+    assert.match(stdout, said);
+    assert.equal(written(dir).metering?.depositMsat, depositMsat);
+  });
+}
