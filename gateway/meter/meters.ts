@@ -7,7 +7,8 @@ import { Seconds } from './quantity.ts';
 import { type Settling, settleTab } from './settle-tab.ts';
 import { steadyClock } from './steady-clock.ts';
 import { Stream, type StreamPort } from './stream.ts';
-import type { Tab, TabPort } from './tab.ts';
+import type { Tab } from './tab.ts';
+import type { TabPort } from './tab-types.ts';
 import type { CutReason, Meter, MeterReport, MeterTerms, Opened } from './terms.ts';
 import { NO_SLOT, type Timed, Wheel } from './wheel.ts';
 
@@ -79,7 +80,7 @@ function unrefTimer(act: () => void, delayMs: number): () => void {
   return () => clearTimeout(timer);
 }
 
-class TickWheel implements Meters, TabPort, StreamPort {
+class TickWheel implements Meters, TabPort<Tab>, StreamPort {
   readonly now: () => number;
   readonly #ledger: MetersOptions['ledger'];
   readonly #unsettled: Settling;

@@ -6,7 +6,8 @@ import { Lease } from './lease.ts';
 import { Counter, Seconds } from './quantity.ts';
 import { costOf, type Rate, rateOf } from './rate.ts';
 import type { Settling } from './settle-tab.ts';
-import { Tab, type TabPort } from './tab.ts';
+import { Tab } from './tab.ts';
+import type { TabPort, TabSettings } from './tab-types.ts';
 import type { MeterTerms, Opened } from './terms.ts';
 
 const DEFAULT_SLICE_MS = 1_000;
@@ -28,7 +29,7 @@ export interface TabDeps {
   readonly tickMs: number;
   readonly leaseTtlSec: number;
   readonly now: () => number;
-  readonly port: TabPort;
+  readonly port: TabPort<Tab>;
 }
 
 /** Outcome of {@link openTab}. */
@@ -98,7 +99,7 @@ export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedT
   return { kind: 'opened', tab: new Tab(lease, quantity, settings, deps.port) };
 }
 
-function settingsOf(deps: TabDeps, terms: MeterTerms): Tab['settings'] {
+function settingsOf(deps: TabDeps, terms: MeterTerms): TabSettings {
   const { sliceMs = DEFAULT_SLICE_MS, holdMs, warnMs, service, price } = terms;
   const { tickMs } = deps;
   // Early enough for a tick and the store's answer, so that a slice never runs out while there is money.

@@ -57,6 +57,8 @@ class MeteredResponse implements Carrier {
   /** A chunk was shown and waits: the client stands before it. */
   #chunkWaits = false;
   #atBoundary = true;
+  /** Chunks that were shown. */
+  #chunks = 0;
 
   constructor(stream: TappedStream, port: TapPort, head: FlowHead, controls: FlowControls) {
     this.#stream = stream;
@@ -95,6 +97,7 @@ class MeteredResponse implements Carrier {
       unfinished: (sse?.begun ?? 0) - (sse?.complete ?? 0),
     };
     this.#chunkWaits = true;
+    this.#chunks += 1;
     const passes = this.#stream.pass('response', passing);
     const waitMs = this.#pacer?.take(bytes.length, this.#port.now()) ?? 0;
     if (waitMs > 0) this.#pace(waitMs, passes ? passing : undefined);
@@ -114,9 +117,13 @@ class MeteredResponse implements Carrier {
 
   #goOn(): void {
     if (this.#held || this.#pacing || this.#stream.cutBy !== undefined) return;
-    this.#chunkWaits = false;
     this.#stream.flowed('response');
     this.#controls.resume();
+    // It is written on the next tick, before this: until then the client stands where it stood.
+    const shown = this.#chunks;
+    process.nextTick(() => {
+      if (this.#chunks === shown) this.#chunkWaits = false;
+    });
   }
 
   pause(): void {

@@ -1,7 +1,8 @@
 import type { Msat } from '../../node/msat.ts';
 import { unitsFor } from './rate.ts';
 import { responseTap } from './response-tap.ts';
-import type { Member, Tab } from './tab.ts';
+import type { Tab } from './tab.ts';
+import type { Member } from './tab-types.ts';
 import type {
   Carrier,
   CutReason,
@@ -31,8 +32,9 @@ interface Side {
   readonly isCounted: boolean;
   /** Units in the chunk that waits. */
   waitingUnits: number;
-  /** Events that have begun and are not complete: as of what has passed, and with the chunk that waits. */
+  /** Events that have begun and are not complete: as of what has passed, before the last chunk, and with the chunk that waits. */
   unfinished: number;
+  unfinishedBefore: number;
   unfinishedNext: number;
 }
 
@@ -131,6 +133,7 @@ export class Stream implements Meter, Member {
     const units = this.#unitsOf(side, passing);
     side.unfinishedNext = passing.unfinished;
     if (this.#tab.admit(units, this.#port.now())) {
+      side.unfinishedBefore = side.unfinished;
       side.unfinished = passing.unfinished;
       return true;
     }
@@ -149,6 +152,7 @@ export class Stream implements Meter, Member {
     if (this.#free) return;
     const side = this.#sides[from];
     const units = this.#unitsOf(side, passing);
+    side.unfinished = side.unfinishedBefore;
     this.#tab.withhold(units);
     side.waitingUnits += units;
   }
@@ -245,5 +249,5 @@ export class Stream implements Meter, Member {
 }
 
 function newSide(isCounted: boolean): Side {
-  return { isCounted, waitingUnits: 0, unfinished: 0, unfinishedNext: 0 };
+  return { isCounted, waitingUnits: 0, unfinished: 0, unfinishedBefore: 0, unfinishedNext: 0 };
 }

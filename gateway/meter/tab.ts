@@ -1,9 +1,11 @@
 import { type Msat, msat, ZERO_MSAT } from '../../node/msat.ts';
 import type { Commit, CommitOutcome } from '../ledger/store.ts';
-import type { MeteredUnit } from '../pricing/price.ts';
 import type { Lease } from './lease.ts';
+import { LowWater } from './low-water.ts';
+import { keepAliveAt, nextStepAt } from './next-step.ts';
 import { type Counter, Seconds } from './quantity.ts';
 import { unitsFor } from './rate.ts';
+import type { Member, TabPort, TabSettings } from './tab-types.ts';
 import type { CutReason, MeterEnd, MeterNotice } from './terms.ts';
 import { NO_SLOT, type Timed } from './wheel.ts';
 
@@ -32,41 +34,6 @@ export type TabState =
     }
   | { readonly kind: 'ended'; readonly cutBy: CutReason | undefined };
 
-/** One connection of a tab. */
-export interface Member {
-  hold(): void;
-  resume(): void;
-  notice(notice: MeterNotice): void;
-  cut(by: CutReason): void;
-}
-
-/** What a tab asks of the wheel that drives it. */
-export interface TabPort {
-  schedule(tab: Tab, dueMs: number): void;
-  /** The tab wants a step; it is in the next store call. */
-  collect(tab: Tab): void;
-  billed(tab: Tab, amountMsat: Msat): void;
-  held(tab: Tab): void;
-  /** Nothing is delivered any more: settle it. */
-  ended(tab: Tab): void;
-}
-
-/** How a tab is driven; all ms. */
-export interface TabSettings {
-  readonly service: string;
-  readonly unit: MeteredUnit;
-  /** Several connections may share it; then what one of them did can't be told from what another did. */
-  readonly shared: boolean;
-  readonly sliceMs: number;
-  /** The next slice is asked for when this much is left of the present one. */
-  readonly leadMs: number;
-  readonly tickMs: number;
-  /** A held stream asks again this often, in case that nobody told us of the credit. */
-  readonly retryMs: number;
-  readonly holdMs: number;
-  readonly warnMs: number;
-}
-
 /**
  * One lease, what is delivered on it, and the connections that it pays for: one, or with `charge: once` all of an account. All of
  * its methods are synchronous; money moves only by steps that the store answers.
@@ -85,7 +52,7 @@ export class Tab implements Timed {
   settled: Promise<void> | undefined;
   /** Told at the end. */
   onEnd: (() => void) | undefined;
-  readonly #port: TabPort;
+  readonly #port: TabPort<Tab>;
   #active = 0;
   #askAtMs: number;
   /** A step is on its way, or in the next store call. */
@@ -94,19 +61,20 @@ export class Tab implements Timed {
   /** Somebody waits for the answer. */
   #landing: PromiseWithResolvers<void> | undefined;
   #failures = 0;
-  #warned = false;
+  readonly #lowWater: LowWater;
   /** Credit came since the last step was made. */
   #credited = false;
   /** The last step asked for more than the balance was known to hold; its answer says what there is. */
   #guessed = false;
   #takenMsat = 0;
 
-  constructor(lease: Lease, quantity: Seconds | Counter, settings: TabSettings, port: TabPort) {
+  constructor(lease: Lease, quantity: Seconds | Counter, settings: TabSettings, port: TabPort<Tab>) {
     this.lease = lease;
     this.quantity = quantity;
     this.settings = settings;
     this.#port = port;
-    this.#askAtMs = this.#keepAliveAt();
+    this.#lowWater = new LowWater(settings.warnMs, 2 * settings.sliceMs);
+    this.#askAtMs = keepAliveAt(lease);
   }
 
   /** Resolves when no step is on its way. */
@@ -325,11 +293,12 @@ export class Tab implements Timed {
     if (state.kind !== 'holding') return;
     const needUnits = this.#needUnits(nowMs);
     if (lease.coveredUnits >= needUnits) {
-      this.#leaveHold(state.sinceMs, nowMs);
+      this.heldMs += nowMs - state.sinceMs;
       this.state = { kind: 'running' };
       if (this.#active > 0) this.quantity.start(nowMs);
-      for (const member of this.members) member.resume();
+      // Told while everything still waits, so that the word has its place before what goes on.
       if (state.for === 'credit') this.#tell({ kind: 'resumed', balanceMsat: lease.balanceMsat });
+      for (const member of this.members) member.resume();
       return;
     }
     const shortMsat = lease.shortOf(needUnits);
@@ -341,57 +310,36 @@ export class Tab implements Timed {
     this.#tell({ kind: 'exhausted', holdMs, balanceMsat: lease.balanceMsat, neededMsat });
   }
 
-  #leaveHold(sinceMs: number, nowMs: number): void {
-    this.heldMs += nowMs - sinceMs;
-  }
-
   #tell(notice: MeterNotice): void {
     for (const member of this.members) member.notice(notice);
   }
 
-  /** Once a crossing; credit that lifts it well above the mark arms it again. */
   #warn(nowMs: number): void {
-    const { settings, lease, quantity, state } = this;
+    const { lease, quantity } = this;
     const pace = quantity.pace();
-    if (settings.warnMs === 0 || state.kind !== 'running' || pace === 0) return;
+    if (this.state.kind !== 'running' || pace === 0) return;
     const paidMsat = lease.committedMsat + lease.reservedMsat + lease.balanceMsat;
-    const leftUnits =
-      unitsFor(lease.rate, Math.min(paidMsat, Number.MAX_SAFE_INTEGER)) -
-      quantity.counted(nowMs, lease.coveredUnits);
+    const paidUnits = unitsFor(lease.rate, Math.min(paidMsat, Number.MAX_SAFE_INTEGER));
+    const leftUnits = paidUnits - quantity.counted(nowMs, lease.coveredUnits);
     const remainingMs = Math.max(0, Math.floor(leftUnits / pace));
-    if (remainingMs > settings.warnMs + 2 * settings.sliceMs) this.#warned = false;
-    if (this.#warned || remainingMs > settings.warnMs) return;
-    this.#warned = true;
-    this.#tell({ kind: 'low', remainingMs, balanceMsat: lease.balanceMsat });
+    if (this.#lowWater.crossed(remainingMs)) {
+      this.#tell({ kind: 'low', remainingMs, balanceMsat: lease.balanceMsat });
+    }
   }
 
-  #keepAliveAt(): number {
-    return this.lease.renewedAtMs + (this.lease.ttlSec * 1000) / 3;
-  }
-
-  /** When the next step is due, after an answer. */
   #nextAsk(nowMs: number): number {
     const { lease, quantity, settings, state } = this;
-    const keepAliveMs = this.#keepAliveAt();
-    const probeMs = Math.min(keepAliveMs, nowMs + settings.retryMs);
-    if (state.kind === 'opening') return keepAliveMs;
-    if (state.kind === 'holding') {
-      if (lease.shortOf(this.#needUnits(nowMs)) > lease.balanceMsat) return probeMs;
-      return state.asks === 0 || this.#guessed ? nowMs : nowMs + settings.tickMs;
-    }
-    const isTime = quantity instanceof Seconds;
-    if (isTime && this.#active === 0) return keepAliveMs;
-    const leftUnits = lease.coveredUnits - quantity.counted(nowMs, lease.coveredUnits);
-    const lowUnits = isTime ? settings.leadMs : quantity.aheadUnits / 2;
-    if (leftUnits <= lowUnits) return lease.balanceMsat > 0 ? nowMs + settings.tickMs : probeMs;
-    if (isTime) return Math.min(keepAliveMs, nowMs + leftUnits - settings.leadMs);
-    return this.#owes(nowMs) ? Math.min(keepAliveMs, nowMs + settings.sliceMs) : keepAliveMs;
-  }
-
-  #owes(nowMs: number): boolean {
-    const { lease, quantity } = this;
-    const paidUnits = unitsFor(lease.rate, lease.committedMsat);
-    return quantity.delivered(nowMs, lease.coveredUnits) > paidUnits;
+    return nextStepAt(
+      {
+        lease,
+        quantity,
+        settings,
+        isIdle: state.kind === 'opening' || (quantity instanceof Seconds && this.#active === 0),
+        holding: state.kind === 'holding' ? { needUnits: this.#needUnits(nowMs) } : undefined,
+        knowsNews: state.kind === 'holding' && (state.asks === 0 || this.#guessed),
+      },
+      nowMs,
+    );
   }
 
   #reschedule(nowMs: number): void {
@@ -439,7 +387,7 @@ export class Tab implements Timed {
   end(cutBy: CutReason | undefined, nowMs: number): void {
     const { state, quantity, lease } = this;
     if (state.kind === 'ended') return;
-    if (state.kind === 'holding') this.#leaveHold(state.sinceMs, nowMs);
+    if (state.kind === 'holding') this.heldMs += nowMs - state.sinceMs;
     quantity.stop(nowMs, lease.coveredUnits);
     this.finalUnits = quantity.delivered(nowMs, lease.coveredUnits);
     this.state = { kind: 'ended', cutBy };

@@ -195,3 +195,15 @@ test('a chunk that waits for its time is not billed when the client leaves befor
   assert.equal(bytesSent(flow), 70_000);
   assert.equal((await meter.end()).billedMsat, 70_000);
 });
+
+test('an event that waits for its time is not billed, and neither is one too few', async () => {
+  const rig = await createRig();
+  await rig.credit(ACCOUNT, 1_000_000);
+  const meter = await rig.open({ price: price('10 msat/event'), paceBytesPerSec: 1_000 });
+  const flow = startFlow(meter, SSE);
+  flow.send(`data: 1\n\ndata: ${'x'.repeat(70_000)}\n\n`);
+  flow.send('data: 3\n\ndata: half');
+  await rig.run(1_000);
+  assert.doesNotMatch(flow.text(), /3/);
+  assert.equal((await meter.end()).billedMsat, 20);
+});

@@ -277,3 +277,36 @@ test('when the gateway stops, every stream ends and is settled', async () => {
   for (const meter of meters) assert.equal((await meter.end()).cutBy, 'closing');
   await assert.rejects(rig.open({ price: RATE }), /closed/);
 });
+
+test('whoever is told of a hold may report more units, or end the stream, from inside', async () => {
+  const rig = await createRig();
+  await rig.credit(ACCOUNT, 100);
+  const TOKENS = price('1 msat/token');
+  const kinds: string[] = [];
+  const reporting = await rig.open({
+    price: TOKENS,
+    firstUnits: 50,
+    onNotice: ({ kind }) => {
+      kinds.push(kind);
+      if (kind === 'exhausted') reporting.report(120);
+    },
+  });
+  startFlow(reporting);
+  assert.equal(reporting.report(110), false);
+  await rig.run(500);
+  await rig.credit(ACCOUNT, 50);
+  rig.meters.credited(ACCOUNT);
+  await rig.run(500);
+  assert.deepEqual(kinds, ['exhausted', 'resumed']);
+  assert.equal((await reporting.end()).billedMsat, 120);
+
+  const ending = await rig.open({
+    price: TOKENS,
+    firstUnits: 30,
+    onNotice: () => void ending.end({ units: 20 }),
+  });
+  ending.report(40);
+  await rig.run(2_000);
+  assert.equal((await ending.end()).billedMsat, 20);
+  assert.deepEqual(await rig.account(), { balance: 10, reserved: 0, spent: 140, credited: 150 });
+});

@@ -174,3 +174,27 @@ test('a long poll whose credit runs out before the answer is held from its head 
   assert.equal(late.cutBy, 'unpaid');
   assert.equal(startFlow(late).ended, 'cut');
 });
+
+test('no notice ever stands inside an event, wherever a hold falls', async () => {
+  const events = 'data: {"a":1}\n\nid: 2\ndata: two\ndata: lines\n\ndata: 3\n\n';
+  for (let split = 1; split < events.length; split += 1) {
+    const rig = await createRig();
+    await rig.credit(ACCOUNT, 100);
+    const meter = await rig.open({ price: RATE, warnMs: 60_000 });
+    const flow = startFlow(meter, SSE);
+    flow.send(events.slice(0, split));
+    await rig.run(1_200);
+    flow.send(events.slice(split));
+    await rig.credit(ACCOUNT, 1_000);
+    rig.meters.credited(ACCOUNT);
+    await rig.run(2_000);
+    const ours = /event: payment-[a-z-]+\ndata: \{[^\n]*\}\n\n/g;
+    assert.equal(flow.text().replaceAll(ours, ''), events, `split at ${split}`);
+    // Cut out with their blank lines, each of them stood at the beginning of a line of its own, after a blank one.
+    for (const { index } of flow.text().matchAll(ours)) {
+      const before = flow.text().slice(0, index);
+      assert.ok(before === '' || before.endsWith('\n\n'), JSON.stringify(before));
+    }
+    await meter.end();
+  }
+});
