@@ -160,7 +160,9 @@ function wantsPage(exchange: Exchange): boolean {
 function send(exchange: Exchange, status: number, headers: string[], body: string): void {
   const { res } = exchange;
   if (res.headersSent || res.destroyed) return;
-  if (body !== '') headers.push('Content-Length', String(Buffer.byteLength(body)));
+  const length = Buffer.byteLength(body);
+  if (body !== '') headers.push('Content-Length', String(length));
   res.writeHead(status, headers);
-  res.end(body);
+  // Plain ASCII, which nearly every body is, leaves as it stands: no second encoding.
+  res.end(body, length === body.length ? 'latin1' : 'utf8');
 }
