@@ -152,7 +152,14 @@ function meteredOf(
   const factor = amountFactor > perFactor ? amountFactor : perFactor;
   const wholeAmount = toWhole(timesDecimal(amount.msat, factor));
   const wholePer = toWhole(timesDecimal(per, factor));
-  if (wholeAmount === undefined || wholePer === undefined || wholePer < 1) {
+  // Time is counted in ms, so a price for time must stay exact in them.
+  const counted = unit === 'second' ? 1_000 : 1;
+  if (
+    wholeAmount === undefined ||
+    wholePer === undefined ||
+    wholePer < 1 ||
+    !Number.isSafeInteger(wholePer * counted)
+  ) {
     throw new PriceError('this rate is too fine or too large to count exactly', '100 msat/second');
   }
   return { kind: 'metered', amountMsat: msat(wholeAmount), per: wholePer, unit, unitName };

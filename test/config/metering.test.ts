@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { checkConfig, warnConfig } from '../../config/check.ts';
 import type { Config, MeteringConfig } from '../../config/config.ts';
 import { parseFlags } from '../../config/flags.ts';
@@ -297,6 +298,53 @@ const REFUSED: Readonly<Record<string, readonly [Keys, RegExp]>> = {
 for (const [title, [service, message]] of Object.entries(REFUSED)) {
   test(`refused: ${title}`, () => assert.match(refusal(service), message));
 }
+
+test('a rate that can not be counted exactly is refused as a price, whatever it counts', () => {
+  for (const per of ['9007199254740991 seconds', '9007199254740991 weeks', '0.0000000001 seconds']) {
+    const price = `100 msat/${per}`;
+    const services = [{ name: 'a', upstream: 'http://127.0.0.1:3000', price }];
+    const parsed = fileSchema.safeParse({ services });
+    if (parsed.success) assert.ok(metering({ price }).depositMsat > 0, per);
+  }
+  const services = [{ name: 'a', upstream: 'http://h', price: '100 msat/9007199254740991 seconds' }];
+  assert.equal(fileSchema.safeParse({ services }).success, false);
+});
+
+test('no metered price, key or deposit breaks the check', () => {
+  const amount = fc.constantFrom(
+    '1 msat',
+    '0.001 sat',
+    '9007199254740991 msat',
+    '9007199254740 sat',
+    '100 sat',
+  );
+  const per = fc.constantFrom(
+    's',
+    'hour',
+    '9007199254740 seconds',
+    'byte',
+    '1000 GB',
+    'event',
+    '1k tokens',
+    'tokens',
+  );
+  const deposit = fc.constantFrom(
+    undefined,
+    '1 msat',
+    '9007199254740991 msat',
+    '10000 weeks',
+    '900000 GB',
+    '1M tokens',
+  );
+  fc.assert(
+    fc.property(amount, per, deposit, (money, unit, sold) => {
+      const { config } = read({ price: `${money}/${unit}`, ...(sold !== undefined && { deposit: sold }) });
+      const [service] = config.services;
+      assert.ok(service?.metering !== undefined && Number.isSafeInteger(service.metering.depositMsat));
+      warnConfig(config);
+    }),
+  );
+});
 
 test('everything that is wrong is named at once', () => {
   assert.equal(read({ price: '10 sat', deposit: '1 sat', hold: '1s', count: 'both' }).findings.length, 3);
