@@ -7,7 +7,6 @@ const REGISTRY = {
   'bad-target': 400,
   'retry-in-flight': 409,
   'price-changed': 409,
-  'price-changed': 409,
   'no-service': 404,
   'not-found': 404,
   'method-refused': 405,
