@@ -13,9 +13,19 @@ export function demoFile(upstreamUrl: string): ConfigFileInput {
       { name: 'pack', path: '/pack/*', price: '50 sat for 100 calls' },
       { name: 'library', path: '/library/*', price: '200 sat for 10m' },
       { name: 'free', path: '/free/*', price: 'free' },
+      ...meteredDemoServices,
     ],
   };
 }
+
+/** What the demo sells as it is delivered. */
+export const meteredDemoServices = [
+  { name: 'live', path: '/live', price: '100 msat/second' },
+  { name: 'ws', path: '/ws', price: '100 msat/second' },
+  { name: 'files', path: '/files/*', price: '10 msat/KB' },
+  { name: 'llm', path: '/llm/v1/chat/completions', price: '3 sat/1k tokens', usage: { preset: 'openai' } },
+  { name: 'llm-models', path: '/llm/v1/models', price: 'free' },
+] as const satisfies ConfigFileInput['services'];
 
 /** The demo with every default, for a gateway without a file. Relative paths are under the current folder. */
 export function demoConfig(upstreamUrl: string): Config {

@@ -513,12 +513,22 @@ test('without a file: one line of flags, else the demo; ./sluice.yaml is used wh
   const empty = mkdtempSync(path.join(DIR, 'empty-'));
   const demo = loadConfig({ env: {}, cwd: empty, demoUpstream: 'http://127.0.0.1:9999' });
   assert.equal(demo.source.kind, 'demo');
+  assert.deepEqual(demo.warnings, []);
   assert.deepEqual(
-    demo.config.services.map(({ name, path: pattern, upstream }) => `${name} ${pattern} ${upstream}`),
-    ['quote /quote', 'pack /pack/*', 'library /library/*', 'free /free/*'].map(
-      (route) => `${route} http://127.0.0.1:9999`,
-    ),
+    demo.config.services.map(({ name, path: pattern, price }) => `${name} ${pattern} ${price.kind}`),
+    [
+      'quote /quote call',
+      'pack /pack/* bundle',
+      'library /library/* pass',
+      'free /free/* free',
+      'live /live metered',
+      'ws /ws metered',
+      'files /files/* metered',
+      'llm /llm/v1/chat/completions metered',
+      'llm-models /llm/v1/models free',
+    ],
   );
+  assert.ok(demo.config.services.every(({ upstream }) => upstream === 'http://127.0.0.1:9999'));
   const flags = parseFlags(['--upstream', 'http://127.0.0.1:3000', '--price', '10 sat']);
   const line = loadConfig({ flags, env: {}, cwd: empty });
   assert.equal(line.source.kind, 'flags');
