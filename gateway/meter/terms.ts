@@ -159,13 +159,16 @@ export interface Meter {
   readonly tap: MeterTap;
   /** For a request's body, when requests are counted. */
   readonly upload: UploadTap;
-  /** True once the meter ended the stream. */
+  /** Set once the meter ended the stream. */
   readonly cutBy: CutReason | undefined;
   /** Whether so many units in all could be paid for, as of the last answer of the store: for a known Content-Length. */
   affords(units: number): boolean;
-  /** A running total of reported units; it never shrinks. False: more than is set aside, the stream is held until it is. */
+  /**
+   * A running total of reported units; it never shrinks. False: more than is set aside, the stream is held until it is. Called
+   * before the tap is shown the chunk that it came from: so the chunk waits too, and notices stand before it.
+   */
   report(totalUnits: number): boolean;
-  /** A running total that may still fall: it must be covered, and is paid for at the end only. False: the stream is held until it is. */
+  /** As `report`, for a total that may still fall: it must be covered, and is paid for at the end only. */
   foresee(totalUnits: number): boolean;
   /** Connects something other than an HTTP response. */
   attach(carrier: Carrier): void;

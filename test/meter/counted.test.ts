@@ -207,3 +207,24 @@ test('an event that waits for its time is not billed, and neither is one too few
   assert.doesNotMatch(flow.text(), /3/);
   assert.equal((await meter.end()).billedMsat, 20);
 });
+
+test('a foreseen total must be covered before its chunk leaves, and is billed only when it is reported', async () => {
+  const rig = await createRig();
+  await rig.credit(ACCOUNT, 100);
+  const meter = await rig.open({ price: price('1 msat/token'), firstUnits: 60 });
+  const flow = startFlow(meter, SSE);
+  assert.equal(meter.foresee(50), true);
+  flow.send('data: a\n\ndata: b');
+  assert.equal(meter.foresee(130), false);
+  flow.send('bb\n\n');
+  await rig.run(1_000);
+  // In the middle of an event there is no place for a notice.
+  assert.equal(flow.text(), 'data: a\n\ndata: b');
+  await rig.credit(ACCOUNT, 100);
+  rig.meters.credited(ACCOUNT);
+  await rig.run(0);
+  assert.equal(flow.text(), 'data: a\n\ndata: bbb\n\n');
+  await rig.run(3_000);
+  assert.equal((await rig.account()).spent, 0);
+  assert.equal((await meter.end({ units: 120 })).billedMsat, 120);
+});

@@ -303,10 +303,10 @@ test('whoever is told of a hold may report more units, or end the stream, from i
   const ending = await rig.open({
     price: TOKENS,
     firstUnits: 30,
-    onNotice: () => void ending.end({ units: 20 }),
+    onNotice: () => void ending.end({ units: 35 }),
   });
   ending.report(40);
   await rig.run(2_000);
-  assert.equal((await ending.end()).billedMsat, 20);
-  assert.deepEqual(await rig.account(), { balance: 10, reserved: 0, spent: 140, credited: 150 });
+  assert.equal((await ending.end()).billedMsat, 30);
+  assert.deepEqual(await rig.account(), { balance: 0, reserved: 0, spent: 150, credited: 150 });
 });
