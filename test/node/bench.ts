@@ -1,9 +1,10 @@
 import { createLndNode } from '../../node/lnd.ts';
+import { msat } from '../../node/msat.ts';
 import { serveLndRest } from '../../node/simnet/lnd-rest.ts';
 import { createSimnet } from '../../node/simnet/simnet.ts';
 import type { Simnet, SimnetOptions } from '../../node/simnet/types.ts';
 import { createSimulatedNode, createSimulatedPayer } from '../../node/simulated.ts';
-import { type NodeBench, START_MS } from '../contract/node.contract.ts';
+import { type SimulatedBench, START_MS } from '../contract/node.contract.ts';
 
 /** A network with a clock and latencies that the test sets. */
 export function openTestNet(options: Partial<SimnetOptions> = {}) {
@@ -37,37 +38,61 @@ export function openTestNet(options: Partial<SimnetOptions> = {}) {
 }
 
 /** The in-process adapters on a network of their own. */
-export async function openInProcessBench(): Promise<NodeBench> {
-  const { simnet, advanceSec, nextFlight, releasePayments } = openTestNet();
+export async function openInProcessBench(): Promise<SimulatedBench> {
+  const net = openTestNet();
+  const { simnet } = net;
   return {
-    simnet,
+    ...controls(net),
     node: createSimulatedNode(simnet, 'gateway'),
     payer: createSimulatedPayer(simnet, 'default'),
-    advanceSec,
-    nextFlight,
-    releasePayments,
     close: async () => simnet.close(),
   };
 }
 
 /** The LND adapter over real sockets to the network's LND surface. */
-export async function openLndBench(): Promise<NodeBench> {
-  const { simnet, nowMs, advanceSec, nextFlight, releasePayments } = openTestNet();
+export async function openLndBench(): Promise<SimulatedBench> {
+  const net = openTestNet();
+  const { simnet, nowMs } = net;
   const server = await serveLndRest(simnet, { host: '127.0.0.1', port: 0, nowMs });
   const node = connect(simnet, server.url, 'gateway', nowMs);
   const payer = connect(simnet, server.url, 'default', nowMs);
   return {
-    simnet,
+    ...controls(net),
     node,
     payer,
-    advanceSec,
-    nextFlight,
-    releasePayments,
     async close() {
       await Promise.all([node.close(), payer.close()]);
       await server.close();
       simnet.close();
     },
+  };
+}
+
+/** What the contract does to a network, here. */
+function controls(net: ReturnType<typeof openTestNet>) {
+  const { simnet, nowMs, advanceSec, nextFlight, releasePayments } = net;
+  const receiver = simnet.wallet('gateway');
+  return {
+    start: 0,
+    receiverKey: receiver.publicKey,
+    nowSec: () => Math.floor(nowMs() / 1000),
+    receiverMsat: async () => receiver.balanceMsat(),
+    async expiredInvoice() {
+      const invoice = await createSimulatedNode(simnet, 'gateway').createInvoice({
+        amountMsat: msat(10_000),
+        memo: 'test',
+        expirySec: 60,
+      });
+      advanceSec(61);
+      return invoice;
+    },
+    setOffline: async (offline: boolean) => simnet.configure({ offline }),
+    failPayments: async (fail: boolean) => simnet.configure({ failureRate: fail ? 1 : 0 }),
+    holdPayments: () => simnet.configure({ latencyMs: 1 }),
+    nextFlight,
+    releasePayments,
+    flightMs: 150,
+    simulated: { simnet, advanceSec },
   };
 }
 

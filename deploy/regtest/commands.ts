@@ -1,0 +1,191 @@
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { findBinaries } from './binaries.ts';
+import { findControl, serveControl } from './control.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
+import { type RegtestNetwork, startNetwork } from './network.ts';
+import { openFolder } from './state.ts';
+
+/** What a command needs of its process. */
+export interface CommandDeps {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Absolute. */
+  readonly dir: string;
+  readonly say: (line: string) => void;
+  /** Aborts at Ctrl-C. */
+  readonly interrupted: AbortSignal;
+}
+
+/** What `start` starts beside the network. */
+export interface StartOptions {
+  /** Start a gateway on the merchant's node. */
+  readonly gateway: 'yes' | 'no';
+  /** Handed to `sluice start`, such as `--upstream` and `--price`. */
+  readonly gatewayArgs: readonly string[];
+}
+
+/** Nothing runs where something must, or the reverse. */
+export class RegtestError extends Error {}
+
+const GATEWAY = path.join(import.meta.dirname, '..', '..', 'gateway', 'main.ts');
+
+/** Builds the programs when they are missing, and starts nothing. */
+export async function buildCommand({ env, say }: CommandDeps): Promise<void> {
+  const binaries = await findBinaries({ env, say });
+  say(`lnd and btcd ${binaries.origin}.`);
+}
+
+/** Runs network and gateway until Ctrl-C, `stop`, or the end of one of its programs. */
+export async function startCommand(deps: CommandDeps, options: StartOptions): Promise<void> {
+  const { dir, env, say, interrupted } = deps;
+  if ((await findControl(dir)) !== undefined) {
+    throw new RegtestError(`A network runs in ${dir} already: see it with "status", end it with "stop".`);
+  }
+  const binaries = await findBinaries({ env, say });
+  say(`lnd and btcd ${binaries.origin}.`);
+  const network = await startNetwork({ dir, binaries, say });
+  const closers: (() => Promise<void> | void)[] = [() => network.stop()];
+  try {
+    const asked = Promise.withResolvers<void>();
+    interrupted.addEventListener('abort', () => asked.resolve(), { once: true });
+    if (interrupted.aborted) return;
+    const gateway = options.gateway === 'yes' ? await startGateway(network, options.gatewayArgs) : undefined;
+    if (gateway !== undefined) closers.push(() => gateway.stop());
+    const control = await serveControl(dir, {
+      status: () => describe(network, gateway),
+      mine: async (blocks) => {
+        await network.mine(blocks);
+        return { blockHeight: await network.blockHeight() };
+      },
+      stop: async () => {
+        asked.resolve();
+        return { stopping: true };
+      },
+    });
+    closers.push(() => control.close());
+    say(explain(network, gateway !== undefined));
+    const ended = await Promise.race([asked.promise, ...watch(network, gateway)]);
+    if (typeof ended === 'string')
+      throw new RegtestError(`${ended} has ended by itself; its log is in ${dir}/log.`);
+  } finally {
+    say('Stopping …');
+    for (const close of closers.reverse()) await close();
+    say(`Stopped. The network stays in ${dir}: "start" goes on with it, "reset" deletes it.`);
+  }
+}
+
+/** Says what runs. */
+export async function statusCommand({ dir, say }: CommandDeps): Promise<void> {
+  const control = await findControl(dir);
+  say(
+    control === undefined
+      ? `No network runs in ${dir}.`
+      : JSON.stringify(await control.ask('status'), null, 2),
+  );
+}
+
+/** Mines blocks on the network that runs. */
+export async function mineCommand({ dir, say }: CommandDeps, blocks: number): Promise<void> {
+  const control = await findControl(dir);
+  if (control === undefined) throw new RegtestError(`No network runs in ${dir}: "start" starts one.`);
+  say(JSON.stringify(await control.ask('mine', blocks)));
+}
+
+/** Ends the network that runs, from another terminal. */
+export async function stopCommand({ dir, say }: CommandDeps): Promise<void> {
+  const control = await findControl(dir);
+  if (control === undefined) return say(`No network runs in ${dir}.`);
+  await control.ask('stop');
+  while ((await findControl(dir)) !== undefined) await new Promise((resolve) => setTimeout(resolve, 100));
+  say('Stopping: its own terminal tells when all has ended.');
+}
+
+/** Deletes a network that does not run: the next one begins at block 0. */
+export async function resetCommand({ dir, say }: CommandDeps): Promise<void> {
+  if ((await findControl(dir)) !== undefined)
+    throw new RegtestError('The network runs: end it with "stop" first.');
+  const { root, of } = openFolder(dir);
+  // Ours only: the folder was named by a person, and may hold other things.
+  const ours = [of('btcd'), of('merchant'), of('customer'), of('gateway'), path.join(root, 'log')];
+  for (const name of [...ours, path.join(root, 'network.json'), path.join(root, 'control.json')]) {
+    rmSync(name, { recursive: true, force: true });
+  }
+  say(`Deleted the network in ${dir}.`);
+}
+
+/** A program that ends by itself ends the rest: half a network only confuses. */
+function watch(network: RegtestNetwork, gateway: Daemon | undefined): Promise<string>[] {
+  return [network.merchant.daemon, network.customer.daemon, gateway]
+    .filter((daemon) => daemon !== undefined)
+    .map(async (daemon) => {
+      await daemon.ended;
+      return daemon.name;
+    });
+}
+
+/** In a folder of its own, so that no `sluice.yaml` and no ledger of real money come into play. */
+function startGateway(network: RegtestNetwork, extra: readonly string[]): Promise<Daemon> {
+  const { folder, merchant, state } = network;
+  const cwd = folder.of('gateway');
+  const node = new URLSearchParams({
+    'macaroon-file': merchant.macaroonFile('invoice'),
+    'tls-cert-file': merchant.tlsCertFile,
+  });
+  const { port, adminPort } = state.gateway;
+  return startDaemon({
+    name: 'the gateway',
+    command: process.execPath,
+    args: [
+      ...['--disable-warning=ExperimentalWarning', GATEWAY],
+      ...['--data', cwd, '--port', String(port), '--admin-port', String(adminPort)],
+      ...['--node', `${merchant.url.replace('https:', 'lnd:')}?${node}`],
+      ...extra,
+    ],
+    cwd,
+    logFile: 'inherit',
+  });
+}
+
+async function describe(network: RegtestNetwork, gateway: Daemon | undefined): Promise<object> {
+  const { merchant, customer, state } = network;
+  return {
+    gateway: gateway === undefined ? 'none' : `http://127.0.0.1:${state.gateway.port}`,
+    merchant: {
+      url: merchant.url,
+      tlsCertFile: merchant.tlsCertFile,
+      macaroonFile: merchant.macaroonFile('invoice'),
+    },
+    customer: {
+      url: customer.url,
+      tlsCertFile: customer.tlsCertFile,
+      macaroonFile: customer.macaroonFile('admin'),
+    },
+    channel: await network.balances(),
+    blockHeight: await network.blockHeight(),
+  };
+}
+
+function explain({ merchant, customer, state, folder }: RegtestNetwork, gateway: boolean): string {
+  const wallet = [
+    `export SLUICE_LND_URL=${customer.url}`,
+    `export SLUICE_LND_MACAROON=${customer.macaroonFile('admin')}`,
+    `export SLUICE_LND_CERT=${customer.tlsCertFile}`,
+  ];
+  const pay = `npx sluice fetch http://127.0.0.1:${state.gateway.port}/quote --wallet lnd`;
+  const nodeLine =
+    `node: { type: lnd, url: ${merchant.url}, tlsCertFile: ${merchant.tlsCertFile}, ` +
+    `macaroonFile: ${merchant.macaroonFile('invoice')} }`;
+  return [
+    '',
+    'A private Lightning network is up: two LND nodes and a channel with money on both sides. Play money, real invoices.',
+    '',
+    `Pay from the second node${gateway ? '' : ' (when a gateway runs on the first)'}, in another terminal:`,
+    ...[...wallet, pay].map((line) => `  ${line}`),
+    '',
+    'The line for a configuration of your own:',
+    `  ${nodeLine}`,
+    '',
+    `Logs: ${path.join(folder.root, 'log')}. Press Ctrl-C to stop.`,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,158 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { createNodeHttp, type NodeHttp } from '../../node/http.ts';
+import { btcdCertificate } from './btcd.ts';
+import { type Daemon, lastLines, startDaemon } from './daemon.ts';
+import type { RegtestFolder, RegtestState } from './state.ts';
+import { waitFor } from './wait-for.ts';
+
+/** The two nodes: one sells, one pays. */
+export type LndRole = 'merchant' | 'customer';
+
+/** A real LND node. */
+export interface LndNode {
+  readonly role: LndRole;
+  /** REST address. */
+  readonly url: string;
+  readonly tlsCertFile: string;
+  /** The macaroon files that LND makes: `admin`, `invoice`, `readonly` … */
+  macaroonFile(name: string): string;
+  /** `undefined` while it is stopped. */
+  readonly daemon: Daemon | undefined;
+  /** Starts it, and waits until it serves all of its interface. */
+  start(): Promise<void>;
+  /** Lets it end as it wants. */
+  stop(): Promise<void>;
+  /** Ends it as a power cut would. */
+  kill(): Promise<void>;
+  /** One request with the admin macaroon. @throws Error with what LND said */
+  ask(method: 'GET' | 'POST', target: string, body?: unknown): Promise<unknown>;
+}
+
+const START_LIMIT_MS = 60_000;
+/** Opening a channel waits for the wallet and for signatures. */
+const ASK_TIMEOUT_MS = 60_000;
+
+const errorSchema = z.object({ message: z.string() });
+const walletState = z.object({ state: z.string() });
+
+/** A node of the network that is not started yet. */
+export function lndNode(role: LndRole, command: string, folder: RegtestFolder, state: RegtestState): LndNode {
+  const dir = folder.of(role);
+  const url = `https://127.0.0.1:${state[role].rest}`;
+  const tlsCertFile = path.join(dir, 'tls.cert');
+  const macaroonFile = (name: string): string =>
+    path.join(dir, 'data', 'chain', 'bitcoin', 'regtest', `${name}.macaroon`);
+  let daemon: Daemon | undefined;
+  let http: NodeHttp | undefined;
+  const end = async (how: (daemon: Daemon) => Promise<void>): Promise<void> => {
+    const [ending, open] = [daemon, http];
+    [daemon, http] = [undefined, undefined];
+    await open?.close();
+    if (ending !== undefined) await how(ending);
+  };
+  return {
+    role,
+    url,
+    tlsCertFile,
+    macaroonFile,
+    get daemon() {
+      return daemon;
+    },
+    async start() {
+      writeFileSync(path.join(dir, 'lnd.conf'), lndConfig(role, folder, state), { mode: 0o600 });
+      const logFile = folder.logOf(role);
+      daemon = await startDaemon({
+        name: `lnd (${role})`,
+        command,
+        args: [`--lnddir=${dir}`],
+        cwd: dir,
+        logFile,
+      });
+      const started = daemon;
+      http = await waitFor(
+        `The start of lnd (${role})`,
+        async () => {
+          if (!started.running) throw new Error(`it has ended:\n${lastLines(logFile, 5)}`);
+          return await connect(url, tlsCertFile, macaroonFile('admin'));
+        },
+        { limitMs: START_LIMIT_MS },
+      );
+    },
+    stop: () => end((ending) => ending.stop()),
+    kill: () =>
+      end(async (ending) => {
+        ending.signal('SIGKILL');
+        await ending.ended;
+      }),
+    async ask(method, target, body) {
+      if (http === undefined) throw new Error(`lnd (${role}) is not running.`);
+      return await ask(http, method, target, body);
+    },
+  };
+}
+
+/** Ends a node that an earlier run has left behind; does nothing when none answers. */
+export async function stopLeftLnd(node: LndNode): Promise<void> {
+  const http = await connect(node.url, node.tlsCertFile, node.macaroonFile('admin')).catch(() => undefined);
+  if (http === undefined) return;
+  await ask(http, 'POST', '/v1/stop', {}).catch(() => undefined);
+  await waitFor(
+    `The end of the lnd (${node.role}) that was left`,
+    async () =>
+      await ask(http, 'GET', '/v1/state').then(
+        () => undefined,
+        () => true,
+      ),
+    { limitMs: 30_000 },
+  );
+  await http.close();
+}
+
+async function connect(url: string, certFile: string, macaroonFile: string): Promise<NodeHttp | undefined> {
+  if (!existsSync(certFile) || !existsSync(macaroonFile)) return undefined;
+  const http = createNodeHttp({
+    url,
+    headers: { 'grpc-metadata-macaroon': readFileSync(macaroonFile, 'hex') },
+    tlsCertPem: readFileSync(certFile, 'utf8'),
+    timeoutMs: ASK_TIMEOUT_MS,
+    concurrency: 64,
+  });
+  const state = await ask(http, 'GET', '/v1/state').catch(() => undefined);
+  if (walletState.safeParse(state).data?.state === 'SERVER_ACTIVE') return http;
+  await http.close();
+  return undefined;
+}
+
+async function ask(http: NodeHttp, method: 'GET' | 'POST', target: string, body?: unknown): Promise<unknown> {
+  const answer = await http.exchange({ method, path: target, body });
+  if (answer.status === 200) return answer.body;
+  const said = errorSchema.safeParse(answer.body).data?.message ?? `HTTP ${answer.status}`;
+  throw new Error(`LND refused ${method} ${target.split('?')[0]}: ${said}`);
+}
+
+function lndConfig(role: LndRole, folder: RegtestFolder, state: RegtestState): string {
+  const { rest, rpc, peer } = state[role];
+  return [
+    '; Written at each start of the private network.',
+    '[Application Options]',
+    `alias=${role}`,
+    `restlisten=127.0.0.1:${rest}`,
+    `rpclisten=127.0.0.1:${rpc}`,
+    `listen=127.0.0.1:${peer}`,
+    '; A wallet with a fixed password that nobody has to type: for play money only.',
+    'noseedbackup=true',
+    'nobootstrap=true',
+    'trickledelay=50',
+    '[Bitcoin]',
+    'bitcoin.regtest=true',
+    'bitcoin.node=btcd',
+    '[Btcd]',
+    `btcd.rpchost=127.0.0.1:${state.btcd.rpcPort}`,
+    `btcd.rpcuser=${state.btcd.user}`,
+    `btcd.rpcpass=${state.btcd.password}`,
+    `btcd.rpccert=${btcdCertificate(folder)}`,
+    '',
+  ].join('\n');
+}
