@@ -5,23 +5,13 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Meter, MeterEnd, MeteredPrice, MeterNotice, Meters, MeterTerms } from '../meter/index.ts';
 import { type RequestPlan, type UsageBill, UsageReader } from '../meter/usage/index.ts';
 import { announcedLength } from '../proxy/request-body.ts';
+import { resetClient } from '../proxy/reset-client.ts';
 import type { Charge, ChargeResult } from './charge.ts';
 import type { Exchange } from './exchange.ts';
+import type { MeteredCharge } from './metered-charge.ts';
 import type { UsageRequest } from './plan-usage.ts';
 import { isCharged } from './settle.ts';
 import type { Grant } from './verify-credential.ts';
-
-/** A charge that grows while the answer is delivered. */
-export interface MeteredCharge {
-  readonly meter: Meter;
-  readonly metering: MeteringConfig;
-  /** For units that the upstream reports: reads its answer. */
-  readonly usage: UsageReader | undefined;
-  /** What the plan changed of the request. */
-  readonly plan: Extract<RequestPlan, { kind: 'planned' }> | undefined;
-  /** Why the upstream's answer was not passed on. */
-  discarded: 'unaffordable' | 'unpaced' | undefined;
-}
 
 /** What charging by the meter needs. */
 export interface MeteredDeps {
@@ -72,6 +62,9 @@ export async function chargeMetered(
     onNotice(notice) {
       // The credit is used up: what was produced so far is paid for, whether or not there will be more.
       if (notice.kind === 'exhausted' && usage !== undefined) meter?.report(usage.running().costMsat);
+      // Before the answer's head there is nothing that the meter could end, and the upstream would go on for nothing.
+      const { req, res, upgrade } = exchange;
+      if (notice.kind === 'cut' && upgrade === undefined && !res.headersSent) resetClient(req.socket);
       deps.onNotice(accountId, notice);
     },
   });

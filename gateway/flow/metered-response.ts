@@ -1,6 +1,6 @@
 import type { ResponseTap } from '../proxy/response-tap.ts';
-import type { MeteredCharge } from './charge-metered.ts';
 import { headerValue } from './header-value.ts';
+import type { MeteredCharge } from './metered-charge.ts';
 
 /** A file at a price a second that is shorter than this has no time worth charging (an error's text, a playlist), bytes. */
 const SMALL_ANSWER_BYTES = 65_536;
@@ -15,9 +15,9 @@ export function meteredTap({ meter, usage }: MeteredCharge): ResponseTap {
     },
     rewrite: (bytes) => usage.chunk(bytes),
     chunk(bytes) {
-      meter.tap.chunk(bytes);
-      // More than was set aside: the rest of the answer waits until it is.
+      // More than was set aside: this chunk waits until it is. Before the tap looks, or it would think the chunk on its way.
       meter.foresee(usage.running().costMsat);
+      meter.tap.chunk(bytes);
     },
     complete(trailers) {
       usage.trailers(trailers);

@@ -2,9 +2,9 @@ import { createMeteringDuplex } from '../meter/index.ts';
 import type { ForwardOutcome } from '../proxy/forward.ts';
 import type { Tunnel } from '../proxy/websocket.ts';
 import type { Charge } from './charge.ts';
-import type { MeteredCharge } from './charge-metered.ts';
 import type { Exchange, UpgradeSocket } from './exchange.ts';
 import { type ForwardDeps, paidHeaders, upstreamRequest } from './forward-request.ts';
+import type { MeteredCharge } from './metered-charge.ts';
 
 /** What tunnelling needs. */
 export interface TunnelDeps extends ForwardDeps {
