@@ -47,6 +47,8 @@ export {
 export type { PaidStreamOptions, StreamSummary } from './paid-visit.ts';
 export { createPayingClient, type PayingClient } from './paying-client.ts';
 export { createPayingFetch, type PayingFetchOptions } from './paying-fetch.ts';
+export { type SseBlock, type SseEvent, SseReader } from './sse.ts';
+export { createStorageTokenStore, type StorageTokenStoreOptions } from './storage-token-store.ts';
 export type { PaidStream } from './stream.ts';
 export { createMemoryTokenStore, type TokenRecord, type TokenStore } from './token-store.ts';
 export type { TopUpRule } from './top-up-rule.ts';

@@ -12,6 +12,8 @@ export interface DemoRequest {
 export interface DemoRoute {
   readonly path: string;
   readonly serve: (request: DemoRequest) => void;
+  /** It reads the request's body itself; every other body is dropped. */
+  readonly readsBody?: true;
 }
 
 /** Sends a whole body. */

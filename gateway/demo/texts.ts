@@ -27,7 +27,7 @@ export function textRoutes(): readonly DemoRoute[] {
       path: '/free/',
       serve: ({ response, rest }) => {
         if (rest === 'hello') sendJson(response, 200, { hello: 'world' });
-        else if (rest === '') sendJson(response, 200, { free: ['hello'] });
+        else if (rest === '') sendJson(response, 200, { free: ['hello', 'live.html'] });
         else sendNotFound(response);
       },
     },

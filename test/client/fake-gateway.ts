@@ -36,6 +36,8 @@ export interface FakeGateway {
   readonly log: string[];
   /** What the next requests of a path are answered with. */
   readonly faults: Map<string, Fault[]>;
+  /** Tells those who wait for an invoice that it is paid. */
+  settle(paymentHash: string): void;
   /** What a first payment buys, msat. */
   depositMsat: number;
   price: string;
@@ -57,6 +59,7 @@ export interface FakeGateway {
 
 export async function startGateway(node: TestNode, clock: Clock): Promise<FakeGateway> {
   const credited = new Set<string>();
+  const waiters = new Map<string, () => void>();
   const mint = (amountMsat: number, account: string) => {
     const { invoice, paymentHash } = node.newInvoice({
       amountMsat,
@@ -128,6 +131,14 @@ export async function startGateway(node: TestNode, clock: Clock): Promise<FakeGa
       if (fault.retryAfter !== undefined) response.setHeader('retry-after', fault.retryAfter);
       return json(fault.status, { error: { code: 'fault' } });
     }
+    const [, hash = ''] = /^\/\.l402\/invoices\/([0-9a-f]{64})$/.exec(path) ?? [];
+    if (hash !== '') {
+      if (request.url?.endsWith('wait=0')) return json(200, { state: 'open' });
+      const waiting = Promise.withResolvers<void>();
+      waiters.set(hash, waiting.resolve);
+      await waiting.promise;
+      return json(200, { state: 'settled', preimage: node.preimageOf(hash) });
+    }
     const account = present(request.headers.authorization ?? '');
     if (path.startsWith('/.l402/') && account === undefined)
       return json(403, { error: { code: 'credential-refused' } });
@@ -196,6 +207,7 @@ export async function startGateway(node: TestNode, clock: Clock): Promise<FakeGa
     sockets: [],
     log: [],
     faults: new Map(),
+    settle: (paymentHash) => waiters.get(paymentHash)?.(),
     depositMsat: 60_000,
     price: '100msat/1s',
     contentType: 'text/event-stream',

@@ -26,7 +26,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'gateway/settlements': ['node', 'gateway/ledger', 'gateway/observe'],
   // What a session cookie is, and what it stands for: the flow reads it, an endpoint gives it.
   'gateway/session': ['gateway/l402'],
-  'gateway/demo': [],
+  // As types alone: its page runs the client library in the browser.
+  'gateway/demo': ['client'],
   'gateway/observe': [...SHARED, 'gateway/ledger', 'gateway/pricing'],
   'gateway/endpoints': [
     ...SHARED,
