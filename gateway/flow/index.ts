@@ -27,7 +27,12 @@ import { type ChallengeReason, sendChallenge, sendHeadChallenge } from './send-c
 import { settle } from './settle.ts';
 import { type TunnelDeps, tunnelRequest } from './tunnel-request.ts';
 import type { Unsettled } from './unsettled.ts';
-import type { CredentialVerifier, Grant, VerifiedCredential } from './verify-credential.ts';
+import {
+  type CredentialVerifier,
+  type Grant,
+  tooManyCredentials,
+  type VerifiedCredential,
+} from './verify-credential.ts';
 
 /** What the flow works with. */
 export interface FlowDeps extends TunnelDeps, MeteredDeps {
@@ -108,8 +113,13 @@ async function authorise(
     reason: reading.malformed === undefined ? 'no-credential' : 'malformed',
   };
   let retryable: Promise<Retryable | undefined> | undefined;
+  let throttledForSec: number | undefined;
   for (const candidate of reading.candidates) {
-    const verification = deps.verifier.verify(candidate, exchange.service);
+    const verification = deps.verifier.verify(candidate, exchange.service, exchange.client.throttleKey);
+    if (verification.kind === 'throttled') {
+      throttledForSec = verification.retryAfterSec;
+      continue;
+    }
     if (verification.kind === 'refused') {
       unpaid = worse(unpaid, { kind: 'unpaid', reason: verification.reason });
       continue;
@@ -136,6 +146,8 @@ async function authorise(
     if (result.kind === 'charged') return { kind: 'paid', charge: result.charge, grant, body: retry?.body };
     unpaid = worse(unpaid, { kind: 'unpaid', reason: result.reason, grant });
   }
+  // It may be good: nobody shall be asked to pay a second time for it.
+  if (throttledForSec !== undefined) throw tooManyCredentials(throttledForSec);
   return unpaid;
 }
 
@@ -210,43 +222,34 @@ async function forwardFree(deps: FlowDeps, exchange: Exchange): Promise<FlowOutc
   return { kind: 'forwarded', charge: undefined, forwarded, refunded: false };
 }
 
-/** Forwards, and breaks off when the credential expires or is revoked meanwhile: a response may live for hours. */
+/**
+ * Forwards, and breaks off when the credential expires or is revoked meanwhile: a response may live for hours. An account may outlive
+ * the credential, so that a meter does not see its end.
+ */
 async function forwardWhileValid(
   deps: FlowDeps,
   exchange: Exchange,
   charge: Charge,
   body: Buffer | undefined,
 ): Promise<ForwardOutcome> {
-  const { accountId, validUntilSec } = charge;
+  const { accountId, validUntilSec, metered } = charge;
   const { socket } = exchange.req;
-  // A meter ends its stream by itself, in the words of its transport.
-  if (charge.metered !== undefined) return forwardMetered(deps, exchange, charge, body);
-  const kind = exchange.upgrade === undefined ? 'response' : 'tunnel';
-  const live: LiveResponse = { accountId, validUntilSec, kind, cut: () => resetClient(socket) };
+  const live: LiveResponse = {
+    accountId,
+    validUntilSec,
+    kind: exchange.upgrade === undefined ? 'response' : 'tunnel',
+    // A meter ends its stream in the words of its transport.
+    cut: (why) => (metered === undefined ? resetClient(socket) : metered.meter.cut(why)),
+  };
   deps.live.add(live);
   try {
     return await forwardOrTunnel(deps, exchange, charge, body);
   } catch (error) {
-    // A bug of our own, before the first byte: nobody pays for it.
+    // A bug of our own, before the first byte: nobody pays for it, and nothing stays set aside.
     await deps.unsettled.settle(() => charge.end('refunded'));
     throw error;
   } finally {
     deps.live.delete(live);
-  }
-}
-
-/** The charge is ended whatever happens; what the meter set aside must not stay so. */
-async function forwardMetered(
-  deps: FlowDeps,
-  exchange: Exchange,
-  charge: Charge,
-  body: Buffer | undefined,
-): Promise<ForwardOutcome> {
-  try {
-    return await forwardOrTunnel(deps, exchange, charge, body);
-  } catch (error) {
-    await charge.end('refunded');
-    throw error;
   }
 }
 

@@ -4,8 +4,8 @@ export interface LiveResponse {
   /** Unix seconds: when what was paid for is over. */
   readonly validUntilSec: number;
   readonly kind: 'response' | 'tunnel';
-  /** Breaks it off: it must not look complete. */
-  cut(): void;
+  /** Breaks it off: it must not look complete. May be called again while it ends. */
+  cut(why: 'expired' | 'revoked'): void;
 }
 
 /** The paid responses under way, so that none outlives its credential. */
@@ -37,7 +37,8 @@ export function createLiveResponses(deps: LiveDeps): LiveResponses {
   const sweep = (): void => {
     const now = deps.nowSec();
     for (const response of live) {
-      if (response.validUntilSec <= now || deps.isRevoked(response.accountId)) response.cut();
+      if (deps.isRevoked(response.accountId)) response.cut('revoked');
+      else if (response.validUntilSec <= now) response.cut('expired');
     }
   };
   const timer = setInterval(sweep, SWEEP_EVERY_MS);
