@@ -4,11 +4,12 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Account } from '../ledger/store.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import { type Announcer, createAnnouncer } from './announce.ts';
 import { applySettlement, type Payment } from './apply-settlement.ts';
 import { type Backoff, createBackoff } from './backoff.ts';
 import { createCursorKeeper } from './cursor-keeper.ts';
 import { followSettlements, UnknownCursorError } from './follow-settlements.ts';
-import { type LookUpReport, lookUpOffers } from './look-up-offers.ts';
+import { lookUpOffers } from './look-up-offers.ts';
 
 /** How long things may take and how often they are done, ms. */
 export interface FeedTiming {
@@ -76,6 +77,7 @@ interface Feed extends Omit<SettlementFeedOptions, 'timing'> {
   /** Resolves when one is wanted or due. */
   lookUpDue(afterMs: number): Promise<void>;
   readonly state: { connected: boolean; lagMs: number; openOffers: number };
+  readonly say: Announcer;
 }
 
 /**
@@ -92,6 +94,7 @@ export function createSettlementFeed(options: SettlementFeedOptions): Settlement
     timing: { ...TIMING, ...options.timing },
     closing: closing.signal,
     state: { connected: false, lagMs: 0, openOffers: 0 },
+    say: createAnnouncer(options.log),
   };
   options.metrics.readFrom({ settlementFeed: () => feed.state });
   const loops = [lookUpForEver(feed)];
@@ -115,7 +118,6 @@ async function followForEver(feed: Feed): Promise<void> {
     onError: (error) => feed.log.debug('the settlement cursor was not written', { err: error }),
   });
   let position = cursor;
-  let said = false;
   while (!feed.closing.aborted) {
     const startedAt = position;
     const failure = await followOnce(feed, position, (reached) => {
@@ -125,13 +127,10 @@ async function followForEver(feed: Feed): Promise<void> {
     feed.state.connected = false;
     if (feed.closing.aborted) break;
     if (failure.error instanceof UnknownCursorError) {
-      sayUnknownCursor(feed, position);
+      feed.say.unknownCursor(position);
       position = 0;
-    } else if (failure.wasConnected || !said) {
-      said = true;
-      feed.log.warn('the feed of settlements was lost; top-ups are credited when it is back', {
-        err: failure.error,
-      });
+    } else {
+      feed.say.lost(failure.error);
     }
     if (position > startedAt || failure.wasConnected) backoff.reset();
     await pause(feed, backoff.next());
@@ -161,7 +160,7 @@ async function followOnce(
     if (state.connected) return;
     state.connected = true;
     connectedAtMs = performance.now();
-    feed.log.info('the feed of settlements stands');
+    feed.say.stands();
   };
   const deps = { node: feed.node, apply, onReached, onConnected, ...timing };
   const endOf = (error: unknown): FollowEnd => ({
@@ -174,14 +173,6 @@ async function followOnce(
   } catch (error) {
     return endOf(error);
   }
-}
-
-function sayUnknownCursor(feed: Feed, cursor: number): void {
-  feed.log.warn(
-    'the node does not know the settlement that was credited last: it was restored from an older copy, or replaced. ' +
-      'All its settlements are read from the first one, and all open top-ups are looked up; nothing is credited twice',
-    { cursor },
-  );
 }
 
 async function readCursor(feed: Feed, backoff: Backoff): Promise<number> {
@@ -215,7 +206,7 @@ async function lookUpForEver(feed: Feed): Promise<void> {
     try {
       const report = await lookUpOffers(deps, closing);
       state.openOffers = report.open + report.unknown + report.failed;
-      sayReport(feed.log, report);
+      feed.say.lookedUp(report);
       if (report.failed > 0) dueInMs = backoff.next();
       else backoff.reset();
       if (!node.capabilities.settlementFeed) state.connected = true;
@@ -225,14 +216,6 @@ async function lookUpForEver(feed: Feed): Promise<void> {
       dueInMs = backoff.next();
     }
     await feed.lookUpDue(dueInMs);
-  }
-}
-
-function sayReport(log: Log, report: LookUpReport): void {
-  if (report.settled > 0 || report.dropped > 0)
-    log.info('open top-ups were looked up at the node', { ...report });
-  else if (report.unknown > 0 || report.failed > 0) {
-    log.debug('open top-ups were looked up at the node; it does not answer for all of them', { ...report });
   }
 }
 
