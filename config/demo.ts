@@ -20,8 +20,8 @@ export function demoFile(upstreamUrl: string): ConfigFileInput {
 
 /** What the demo sells as it is delivered. */
 export const meteredDemoServices = [
-  { name: 'live', path: '/live', price: '100 msat/second' },
-  { name: 'ws', path: '/ws', price: '100 msat/second' },
+  { name: 'live', path: '/live', price: '100 msat/second', deposit: '60s' },
+  { name: 'ws', path: '/ws', price: '100 msat/second', deposit: '60s' },
   { name: 'files', path: '/files/*', price: '10 msat/KB' },
   { name: 'llm', path: '/llm/v1/chat/completions', price: '3 sat/1k tokens', usage: { preset: 'openai' } },
   { name: 'llm-models', path: '/llm/v1/models', price: 'free' },

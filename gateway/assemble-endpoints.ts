@@ -45,11 +45,11 @@ export function assembleEndpoints(parts: EndpointParts): Endpoints {
   });
   const topUpDeps = { ...flow.deps, config: () => catalog().config };
   const endpoints = createEndpoints({
-    verifyMacaroon: (text) => flow.deps.verifier.readMacaroon(text),
+    verifyMacaroon: (text, clientKey) => flow.deps.verifier.readMacaroon(text, clientKey),
     lookupInvoice: (paymentHash) => node.lookupInvoice(paymentHash),
     onSettled: accounts.onSettled,
     clientAddress: addressOf,
-    corsOrigins: catalog().config.corsOrigins,
+    corsOrigins: () => catalog().config.corsOrigins,
     log,
     routers: [
       topUpRouter({ findHolder, topUp: (order) => topUp(topUpDeps, order), clientAddress: addressOf }),
@@ -94,7 +94,7 @@ function holderFinder({ flow, accounts, catalog }: EndpointParts): FindHolder<Ho
     const reading = readCredentials(request.rawHeaders);
     const candidates =
       reading.candidates.length > 0 || source === 'header' ? reading.candidates : fromSession(request);
-    const verdict = await verifyHolder(deps, candidates);
+    const verdict = await verifyHolder(deps, candidates, clientKey(catalog(), request));
     const isMalformed = candidates.length === 0 && reading.malformed !== undefined;
     return isMalformed ? { kind: 'refused', reason: 'malformed' } : verdict;
   };

@@ -1,43 +1,50 @@
 import { Command, CommanderError } from 'commander';
-import { registerFetch } from '../../client/cli/fetch.ts';
 import { type Io, processIo } from '../../client/cli/io.ts';
-import { registerKey } from '../../client/cli/key.ts';
-import { registerPay } from '../../client/cli/pay.ts';
-import { registerStream } from '../../client/cli/stream.ts';
-import { registerWallet } from '../../client/cli/wallet.ts';
 import { FlagsError } from '../../config/flags.ts';
 import { ConfigError } from '../../config/problem.ts';
 import { NodeError } from '../../node/node.ts';
 import { StoreMismatchError } from '../ledger/ledger.ts';
 import { StoreError } from '../ledger/store.ts';
 import { VERSION } from '../version.ts';
-import { registerCheckConfig } from './check-config.ts';
-import { registerInit } from './init.ts';
-import { registerRoutes } from './routes.ts';
-import { registerSimnet } from './simnet.ts';
-import { registerStart } from './start.ts';
-import { registerStore } from './store.ts';
 
-/** The `sluice` program: what sells and what pays. */
-export function sluiceProgram(io: Io): Command {
+type Register = (program: Command, io: Io) => void;
+
+/** What each command is loaded from: one that pays need not load the gateway. */
+const TO_PAY: Readonly<Record<string, () => Promise<Register>>> = {
+  fetch: async () => (await import('../../client/cli/fetch.ts')).registerFetch,
+  stream: async () => (await import('../../client/cli/stream.ts')).registerStream,
+  key: async () => (await import('../../client/cli/key.ts')).registerKey,
+  pay: async () => (await import('../../client/cli/pay.ts')).registerPay,
+  wallet: async () => (await import('../../client/cli/wallet.ts')).registerWallet,
+};
+const TO_SELL: Readonly<Record<string, () => Promise<Register>>> = {
+  init: async () => (await import('./init.ts')).registerInit,
+  start: async () => (await import('./start.ts')).registerStart,
+  'check-config': async () => (await import('./check-config.ts')).registerCheckConfig,
+  routes: async () => (await import('./routes.ts')).registerRoutes,
+  store: async () => (await import('./store.ts')).registerStore,
+  simnet: async () => (await import('./simnet.ts')).registerSimnet,
+};
+
+/**
+ * The `sluice` program: what pays and what sells.
+ * @param wanted - the command that was typed: only that one is loaded; anything else loads all of them, for the help
+ */
+export async function sluiceProgram(io: Io, wanted: string | undefined): Promise<Command> {
   const program = new Command('sluice')
     .description('Sell HTTP APIs over the Lightning Network, and pay for them.')
     .version(VERSION)
     .showHelpAfterError()
     .showSuggestionAfterError();
-  program.commandsGroup('To pay:');
-  registerFetch(program, io);
-  registerStream(program, io);
-  registerKey(program, io);
-  registerPay(program, io);
-  registerWallet(program, io);
-  program.commandsGroup('To sell:');
-  registerInit(program, io);
-  registerStart(program);
-  registerCheckConfig(program, io);
-  registerRoutes(program, io);
-  registerStore(program, io);
-  registerSimnet(program, io);
+  const known = Object.keys({ ...TO_PAY, ...TO_SELL });
+  const add = async (group: string, commands: typeof TO_PAY): Promise<void> => {
+    program.commandsGroup(group);
+    for (const [name, load] of Object.entries(commands)) {
+      if (name === wanted || wanted === undefined || !known.includes(wanted)) (await load())(program, io);
+    }
+  };
+  await add('To pay:', TO_PAY);
+  await add('To sell:', TO_SELL);
   return program;
 }
 
@@ -51,7 +58,8 @@ function explain(error: unknown): string {
 
 const io = processIo();
 try {
-  await sluiceProgram(io).parseAsync(process.argv);
+  const program = await sluiceProgram(io, process.argv[2]);
+  await program.parseAsync(process.argv);
 } catch (error) {
   const message = explain(error);
   if (message !== '') io.stderr.write(`${message}\n`);

@@ -13,14 +13,15 @@ export const ENDPOINTS_PREFIX = '/.l402';
 /** What the helper endpoints work with. */
 export interface EndpointsDeps {
   /** The payment hash of a macaroon that this gateway signed and whose caveats hold; undefined for any other text. */
-  readonly verifyMacaroon: (text: string) => { readonly paymentHash: string } | undefined;
+  readonly verifyMacaroon: (text: string, client: string) => { readonly paymentHash: string } | undefined;
   /** Asks the node; `undefined` when it does not know the hash. */
   readonly lookupInvoice: (paymentHash: string) => Promise<InvoiceState | undefined>;
   /** Calls the listener with each payment hash that the node's feed reports; returns how to stop. */
   readonly onSettled?: (listener: (paymentHash: string) => void) => () => void;
   /** The client's address as the gateway sees it (trusted proxies considered); absent: the connection's. */
   readonly clientAddress?: (request: Request) => string;
-  readonly corsOrigins: readonly string[];
+  /** As configured now. */
+  readonly corsOrigins: () => readonly string[];
   readonly log: Log;
   /** The other endpoints below the prefix. */
   readonly routers?: readonly Router[];

@@ -7,11 +7,12 @@ const PREFLIGHT_AGE_SEC = '600';
 /**
  * Lets browsers call the helper endpoints. A credential comes in a header that a script has to set, never by itself, so
  * any origin may be let in; `Access-Control-Allow-Credentials` is never sent, so that the session cookie stays at home.
- * @param origins - `*`, or the origins that may call.
+ * @param configured - `*`, or the origins that may call; asked at each request, so that a reload counts
  */
-export function allowOrigins(origins: readonly string[]): RequestHandler {
-  const any = origins.includes('*');
+export function allowOrigins(configured: () => readonly string[]): RequestHandler {
   return (request, response, next) => {
+    const origins = configured();
+    const any = origins.includes('*');
     const { origin } = request.headers;
     if (!any) response.vary('Origin');
     const allowed = any ? '*' : origin !== undefined && origins.includes(origin) ? origin : undefined;

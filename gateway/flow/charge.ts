@@ -36,7 +36,7 @@ export interface ChargeDeps {
 /** Outcome of {@link chargeCall}. */
 export type ChargeResult =
   | { readonly kind: 'charged'; readonly charge: Charge }
-  | { readonly kind: 'unpaid'; readonly reason: 'spent' | 'expired' | 'revoked' };
+  | { readonly kind: 'unpaid'; readonly reason: 'spent' | 'expired' | 'revoked' | 'price-changed' };
 
 /**
  * Takes the price of one call from the account, before anything is forwarded. A pass takes nothing and asks no store.
@@ -52,6 +52,9 @@ export async function chargeCall(
 ): Promise<ChargeResult> {
   const { accountId } = grant.minted;
   if (grant.price.kind === 'pass') return { kind: 'charged', charge: passCharge(grant) };
+  // Credit that was bought to be counted buys no pass, and a pass is all that is sold now.
+  if (grant.price.kind === 'metered' && exchange.service.price.kind === 'pass')
+    return { kind: 'unpaid', reason: 'price-changed' };
   const amountMsat = lockedCallPrice(exchange.service.price, grant.price);
   if (retryKey !== undefined)
     return beginAttempt(deps, { accountId, amountMsat, ...retryKey }, exchange, grant);

@@ -9,7 +9,7 @@ import type { Quote } from './quote-price.ts';
 import type { RedeemRefusal } from './redeem-payment.ts';
 
 /** Why payment is asked for. */
-export type ChallengeReason = 'no-credential' | 'spent' | RedeemRefusal;
+export type ChallengeReason = 'no-credential' | 'spent' | 'price-changed' | RedeemRefusal;
 
 /** A challenge ready to be sent. */
 export interface Challenge {
@@ -25,6 +25,7 @@ const MESSAGES: Record<ChallengeReason, string> = {
   'no-credential':
     'This resource is paid for by the request. Pay the invoice and repeat the request with the credential.',
   spent: 'What was paid for is used up. Pay the new invoice to go on.',
+  'price-changed': 'What this credential bought is no longer sold here. Pay the new invoice.',
   malformed: 'The credential could not be read. It has the form: L402 <macaroon>:<preimage>.',
   'bad-signature': 'The credential was not issued by this gateway, or was changed. Pay the new invoice.',
   'bad-terms': 'The credential carries terms that its holder may not set. Pay the new invoice.',

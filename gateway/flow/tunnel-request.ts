@@ -38,7 +38,10 @@ export function tunnelRequest(
       },
       onClose: ({ bytesDown }) =>
         resolve({ kind: 'responded', status: 101, bytesSent: bytesDown, delivered: true }),
-      onRefused: (status) => resolve({ kind: 'responded', status, bytesSent: 0, delivered: true }),
+      onRefused: (status, headers) => {
+        resolve({ kind: 'responded', status, bytesSent: 0, delivered: true });
+        return charge === undefined ? [] : paidHeaders(exchange, charge, status, headers);
+      },
       onUpstreamError: (error) =>
         resolve({
           kind: 'upstream-failed',

@@ -91,14 +91,12 @@ export function lockedCallPrice(current: Price, locked: Price): Msat {
 /**
  * The price at which a credential that was bought at `locked` is counted while the service sells at `current`; `undefined`: it is not
  * counted, {@link lockedCallPrice} says what a call costs. Of two rates for the same unit the lower one holds, compared exactly. A rate
- * for another unit can't be compared, and a pass has none: then what was bought holds. Where calls are sold now, a call costs what it
- * costs today, because a rate says nothing about a call.
+ * says nothing about another unit, nor about a call: there today's price holds. A pass can't be had for credit at all.
  */
 export function lockedMeteredPrice(current: Price, locked: Price): MeteredPrice | undefined {
   if (locked.kind !== 'metered') return undefined;
-  if (current.kind === 'pass') return locked;
   if (current.kind !== 'metered') return undefined;
-  return isSameUnit(current, locked) && isLowerRate(current, locked) ? current : locked;
+  return isSameUnit(current, locked) && !isLowerRate(current, locked) ? locked : current;
 }
 
 function isSameUnit(a: MeteredPrice, b: MeteredPrice): boolean {

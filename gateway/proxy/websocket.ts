@@ -27,8 +27,8 @@ export interface TunnelExchange {
   readonly onOpen: () => readonly string[];
   /** Both sides are closed; called once, and only after `onOpen`. */
   readonly onClose: (end: TunnelEnd) => void;
-  /** The upstream answered with something else than 101; its answer is passed back. */
-  readonly onRefused: (status: number) => void;
+  /** The upstream answered with something else than 101; its answer is passed back. Returns headers to add to it, flat. */
+  readonly onRefused: (status: number, headers: readonly string[]) => readonly string[];
   /** The upstream could not be reached or broke before its answer; the client is answered 502 or 504. */
   readonly onUpstreamError: (error: GatewayError) => void;
   /** The client went away before the upstream's answer. */
@@ -135,11 +135,11 @@ function watchAnswer(tunnel: Running, request: ClientRequest): void {
   request.once('response', (answer) => {
     settle(tunnel);
     const framing = answer.headers['transfer-encoding'];
-    rewriteHeaders(answer, [], framing === undefined ? [] : ['transfer-encoding', framing]);
+    const extra = exchange.onRefused(answer.statusCode ?? 502, responseHeaders(answer.rawHeaders));
+    rewriteHeaders(answer, extra, framing === undefined ? [] : ['transfer-encoding', framing]);
     // Node's server has let go of this socket, and with it of its timeouts: a client that does not read would stay for ever.
     asSocket(socket).setTimeout(exchange.timeoutMs, () => socket.destroy());
     socket.once('finish', () => endConnection(socket));
-    exchange.onRefused(answer.statusCode ?? 502);
   });
 }
 

@@ -30,7 +30,7 @@ function setup(overrides: Partial<EndpointsDeps> = {}) {
       feed.on('settled', listener);
       return () => feed.off('settled', listener);
     },
-    corsOrigins: ['*'],
+    corsOrigins: () => ['*'],
     log: createLog({ level: 'debug', format: 'json', destination: { write: (text) => (logged += text) } }),
     ...overrides,
   });
@@ -221,7 +221,7 @@ test('other methods get 405, and a preflight is answered without a macaroon', as
 });
 
 test('with configured origins, only those may read the answer', async () => {
-  const { app } = setup({ corsOrigins: ['https://shop.example'] });
+  const { app } = setup({ corsOrigins: () => ['https://shop.example'] });
   const ask = (origin: string) => request(app).get(PATH).set('L402-Macaroon', MACAROON).set('Origin', origin);
   assert.equal(
     (await ask('https://shop.example')).headers['access-control-allow-origin'],

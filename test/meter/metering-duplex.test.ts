@@ -76,7 +76,10 @@ async function openShop({ terms, creditMsat, answer, stallMs = 0 }: ShopOptions)
       timeoutMs: 10_000,
       onOpen: () => [],
       onClose: () => ended.resolve(),
-      onRefused: () => ended.resolve(),
+      onRefused: () => {
+        ended.resolve();
+        return [];
+      },
       onUpstreamError: () => ended.resolve(),
       onClientGone: () => ended.resolve(),
     });

@@ -54,7 +54,10 @@ async function startGateway(
       timeoutMs: options.timeoutMs ?? 5_000,
       onOpen: () => ['L402-Balance-Msat', '7'],
       onClose: ended.resolve,
-      onRefused: refused.resolve,
+      onRefused: (status) => {
+        refused.resolve(status);
+        return [];
+      },
       onUpstreamError: failed.resolve,
       onClientGone: clientGone.resolve,
     });
