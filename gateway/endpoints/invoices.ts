@@ -11,7 +11,7 @@ export const MAX_WAIT_SEC = 60;
 /** What the invoice endpoint needs. */
 export interface InvoicesDeps {
   /** The payment hash of a macaroon that this gateway signed and whose caveats hold; undefined for any other text. */
-  readonly verifyMacaroon: (text: string) => { readonly paymentHash: string } | undefined;
+  readonly verifyMacaroon: (text: string, client: string) => { readonly paymentHash: string } | undefined;
   readonly watcher: InvoiceWatcher;
   /** The address that the client is counted under. */
   readonly clientAddress: (request: Request) => string;
@@ -37,7 +37,10 @@ async function answerInvoice(deps: InvoicesDeps, request: Request, response: Res
   }
   const waitSec = parseWait(request.query['wait']);
   const macaroon = readMacaroon(request);
-  if (macaroon === undefined || deps.verifyMacaroon(macaroon)?.paymentHash !== paymentHash) {
+  if (
+    macaroon === undefined ||
+    deps.verifyMacaroon(macaroon, deps.clientAddress(request))?.paymentHash !== paymentHash
+  ) {
     // Never 401 or 402: clients pay again on those.
     sendError(response, 403, 'bad-macaroon', macaroonAdvice(macaroon));
     return;

@@ -14,7 +14,7 @@ interface Bucket {
   filledAtMs: number;
 }
 
-/** Whether a client may have another challenge, and if not, when. */
+/** Whether a client may have another one, and if not, when. */
 export type ThrottleVerdict =
   | { readonly kind: 'ok' }
   | { readonly kind: 'wait'; readonly retryAfterSec: number };
@@ -22,6 +22,8 @@ export type ThrottleVerdict =
 /** A token bucket per client key. */
 export interface Throttle {
   take(clientKey: string, limits: ThrottleLimits): ThrottleVerdict;
+  /** What {@link take} would answer; takes nothing, and remembers nobody. */
+  peek(clientKey: string, limits: ThrottleLimits): ThrottleVerdict;
 }
 
 const OK: ThrottleVerdict = { kind: 'ok' };
@@ -42,14 +44,22 @@ export function createThrottle(nowMs: () => number): Throttle {
         buckets.set(clientKey, bucket);
       }
       refill(bucket, limits, now);
-      if (bucket.tokens >= 1) {
-        bucket.tokens -= 1;
-        return OK;
-      }
-      const waitSec = ((1 - bucket.tokens) * 60) / limits.perMinute;
-      return { kind: 'wait', retryAfterSec: Math.max(1, Math.ceil(waitSec)) };
+      const verdict = verdictOf(bucket, limits);
+      if (verdict.kind === 'ok') bucket.tokens -= 1;
+      return verdict;
+    },
+    peek(clientKey, limits) {
+      const bucket = buckets.get(clientKey);
+      if (bucket === undefined) return OK;
+      refill(bucket, limits, nowMs());
+      return verdictOf(bucket, limits);
     },
   };
+}
+
+function verdictOf({ tokens }: Bucket, { perMinute }: ThrottleLimits): ThrottleVerdict {
+  if (tokens >= 1) return OK;
+  return { kind: 'wait', retryAfterSec: Math.max(1, Math.ceil(((1 - tokens) * 60) / perMinute)) };
 }
 
 function refill(bucket: Bucket, limits: ThrottleLimits, now: number): void {

@@ -2,7 +2,7 @@ import type { ServiceConfig } from '../../config/config.ts';
 import type { CredentialCandidate } from '../l402/credential.ts';
 import type { Price } from '../pricing/price.ts';
 import { type RedeemDeps, type RedeemRefusal, redeemPayment } from './redeem-payment.ts';
-import type { CredentialVerifier } from './verify-credential.ts';
+import { type CredentialVerifier, tooManyCredentials } from './verify-credential.ts';
 
 /** Who holds a credential that holds: for the helper endpoints, which charge nothing. */
 export interface Holder {
@@ -34,15 +34,18 @@ export interface HolderDeps extends RedeemDeps {
 /**
  * The first credential that holds, and is paid for. No path says here which service it is for, so its own word is taken, which
  * the signature then has to cover. A payment that was never presented is presented by this.
+ * @param clientKey - throttle key of the client's address
+ * @throws GatewayError `throttled`
  * @throws StoreError
  */
 export async function verifyHolder(
   deps: HolderDeps,
   candidates: readonly CredentialCandidate[],
+  clientKey: string,
 ): Promise<HolderVerdict> {
   let reason: HolderRefusal = 'no-credential';
   for (const candidate of candidates) {
-    const verdict = await verifyCandidate(deps, candidate);
+    const verdict = await verifyCandidate(deps, candidate, clientKey);
     if (verdict.kind === 'held') return verdict;
     reason = verdict.reason;
   }
@@ -50,7 +53,11 @@ export async function verifyHolder(
 }
 
 /** Each macaroon is tried for the service that it names itself: all for all of them would cost a stranger's list a chain each. */
-async function verifyCandidate(deps: HolderDeps, all: CredentialCandidate): Promise<HolderVerdict> {
+async function verifyCandidate(
+  deps: HolderDeps,
+  all: CredentialCandidate,
+  clientKey: string,
+): Promise<HolderVerdict> {
   let reason: HolderRefusal = 'malformed';
   for (const candidate of all.macaroons.map((macaroon) => onlyOne(all, macaroon))) {
     const [name] = deps.verifier.servicesNamedIn(candidate);
@@ -60,7 +67,8 @@ async function verifyCandidate(deps: HolderDeps, all: CredentialCandidate): Prom
       reason = 'unknown-service';
       continue;
     }
-    const verification = deps.verifier.verify(candidate, service);
+    const verification = deps.verifier.verify(candidate, service, clientKey);
+    if (verification.kind === 'throttled') throw tooManyCredentials(verification.retryAfterSec);
     if (verification.kind === 'refused') {
       reason = verification.reason;
       continue;

@@ -48,6 +48,10 @@ export type TermsReading =
 export const ALL_CAPABILITIES = 'all';
 
 const PREFIX_LENGTH = 6;
+/** Caveats that a holder may append; one that needs more would have us compute a stranger's chain of any length. */
+export const MAX_APPENDED_CAVEATS = 16;
+/** Caveats of a token of ours, with all that a holder may append: a longer one is refused before its signature is computed. */
+export const MAX_TOKEN_CAVEATS = PREFIX_LENGTH + MAX_APPENDED_CAVEATS;
 const SERVICE = /^[a-z0-9-]+$/;
 const CAPABILITIES = /^[\x21-\x2b\x2d-\x7e]+(?:,[\x21-\x2b\x2d-\x7e]+)*$/;
 const PRICE = /^\P{Cc}+$/u;

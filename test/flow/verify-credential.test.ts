@@ -49,12 +49,12 @@ function openVerifier(maxCacheBytes = 12_000) {
 test('what held is remembered, and expiry and revocation are looked at on every use', () => {
   const { verifier, state } = openVerifier();
   const credential = paidCredential();
-  for (let n = 0; n < 2; n += 1) assert.equal(verifier.verify(credential, quote).kind, 'granted');
+  for (let n = 0; n < 2; n += 1) assert.equal(verifier.verify(credential, quote, 'client').kind, 'granted');
   state.revoked.add(credential.accountId);
-  assert.deepEqual(verifier.verify(credential, quote), { kind: 'refused', reason: 'revoked' });
+  assert.deepEqual(verifier.verify(credential, quote, 'client'), { kind: 'refused', reason: 'revoked' });
   state.revoked.clear();
   state.nowSec = NOW_SEC + 60;
-  assert.deepEqual(verifier.verify(credential, quote), { kind: 'refused', reason: 'expired' });
+  assert.deepEqual(verifier.verify(credential, quote, 'client'), { kind: 'refused', reason: 'expired' });
   assert.deepEqual(state.lookups, ['miss', 'hit', 'hit', 'hit']);
 });
 
@@ -64,7 +64,7 @@ test('what does not hold is not remembered, so nobody fills the cache without ha
     const { macaroons, cacheKey } = paidCredential();
     const guess = randomBytes(32).toString('hex');
     const wrong = { macaroons, preimage: guess, cacheKey: `${cacheKey}${n}` };
-    assert.deepEqual(verifier.verify(wrong, quote), { kind: 'refused', reason: 'bad-preimage' });
+    assert.deepEqual(verifier.verify(wrong, quote, 'client'), { kind: 'refused', reason: 'bad-preimage' });
   }
   assert.deepEqual(verifier.cacheSize(), { entries: 0, bytes: 0 });
 });
@@ -72,17 +72,22 @@ test('what does not hold is not remembered, so nobody fills the cache without ha
 test('the cache stays within its bytes, and what fell out of it holds all the same', () => {
   const { verifier } = openVerifier();
   const credentials = Array.from({ length: 40 }, () => paidCredential());
-  for (const credential of credentials) assert.equal(verifier.verify(credential, quote).kind, 'granted');
+  for (const credential of credentials)
+    assert.equal(verifier.verify(credential, quote, 'client').kind, 'granted');
   const { entries, bytes } = verifier.cacheSize();
   assert.ok(entries > 1 && entries < 40);
   assert.ok(bytes <= 12_000);
-  for (const credential of credentials) assert.equal(verifier.verify(credential, quote).kind, 'granted');
+  for (const credential of credentials)
+    assert.equal(verifier.verify(credential, quote, 'client').kind, 'granted');
 });
 
 test('a credential remembered for one service says nothing for another', () => {
   const { verifier } = openVerifier();
   const credential = paidCredential();
-  assert.equal(verifier.verify(credential, quote).kind, 'granted');
+  assert.equal(verifier.verify(credential, quote, 'client').kind, 'granted');
   const other = { ...quote, name: 'other' };
-  assert.deepEqual(verifier.verify(credential, other), { kind: 'refused', reason: 'other-service' });
+  assert.deepEqual(verifier.verify(credential, other, 'client'), {
+    kind: 'refused',
+    reason: 'other-service',
+  });
 });

@@ -197,11 +197,13 @@ test('a list of macaroons costs one chain each at most, however many services it
   const verdict = await verifyHolder(
     { verifier, ledger, serviceNamed: (name) => byName.get(name), onRedeemed: () => {} },
     [{ macaroons, preimage: '00'.repeat(32), cacheKey: macaroons.join(',') }],
+    'client',
   );
   assert.deepEqual(verdict, { kind: 'refused', reason: 'bad-preimage' });
   const unpaid = await verifyHolder(
     { verifier, ledger, serviceNamed: (name) => byName.get(name), onRedeemed: () => {} },
     [{ macaroons, cacheKey: macaroons.join(',') }],
+    'client',
   );
   assert.deepEqual(unpaid, { kind: 'refused', reason: 'bad-signature' });
   assert.equal(chains, macaroons.length);
