@@ -123,7 +123,7 @@ export function forwardRequest(
     onHead: (status, upstreamHeaders) => {
       deps.onUpstreamHead(service, deps.nowMs() - startedAtMs);
       if (charge === undefined) return [];
-      if (isRefused(charge, status, upstreamHeaders)) return 'discard';
+      if (isRefused(charge, req.method, status, upstreamHeaders)) return 'discard';
       return paidHeaders(exchange, charge, status, upstreamHeaders);
     },
   });
@@ -136,9 +136,14 @@ function meteredTaps(metered: MeteredCharge): Pick<ForwardExchange, 'tap' | 'upl
 }
 
 /** Remembers why: the answer to the client depends on it. */
-function isRefused({ metered }: Charge, status: number, upstreamHeaders: readonly string[]): boolean {
+function isRefused(
+  { metered }: Charge,
+  method: string | undefined,
+  status: number,
+  upstreamHeaders: readonly string[],
+): boolean {
   if (metered === undefined) return false;
-  metered.discarded = refusalOfHead(metered, status, upstreamHeaders);
+  metered.discarded = refusalOfHead(metered, method, status, upstreamHeaders);
   return metered.discarded !== undefined;
 }
 

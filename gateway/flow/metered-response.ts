@@ -27,18 +27,23 @@ export function meteredTap({ meter, usage }: MeteredCharge): ResponseTap {
   };
 }
 
+/** Not modified: the head speaks of a body that does not come, as that of a HEAD does (RFC 9110, 8.6). */
+const NOT_MODIFIED = 304;
+
 /**
  * Whether the upstream's answer may be passed on, now that its head is known.
  * @returns why not
  */
 export function refusalOfHead(
   { meter, metering }: MeteredCharge,
+  method: string | undefined,
   status: number,
   headers: readonly string[],
 ): 'unaffordable' | 'unpaced' | undefined {
   const { price, charges, count } = meter.terms;
   const length = Number(headerValue(headers, 'content-length') ?? Number.NaN);
   if (Number.isNaN(length) || charges?.(status) === false) return undefined;
+  if (method === 'HEAD' || status === NOT_MODIFIED) return undefined;
   if (price.unit === 'byte' && count !== 'request') return meter.affords(length) ? undefined : 'unaffordable';
   if (price.unit !== 'second' || metering.chargeFrom === 'request') return undefined;
   // An hour of film fetched in a second would cost a second.
