@@ -2,9 +2,10 @@ import { addMsat, type Msat, ZERO_MSAT } from '../node/msat.ts';
 import { NodeError } from '../node/node.ts';
 import type { AccountReport } from './account-report.ts';
 import { AccountError, type PaidAccount } from './account-requests.ts';
+import { accountKey } from './account-tokens.ts';
 import { messageOf, type Purchase } from './buyer.ts';
 import { PaymentError, type PaymentErrorCode } from './errors.ts';
-import { accountKey, creditTopUp, payTopUp, type ToppedUp } from './top-up.ts';
+import { creditTopUp, payTopUp, type ToppedUp } from './top-up.ts';
 import { type FullRule, type Pace, topUpDueInMs } from './top-up-rule.ts';
 import type { Shop } from './visit.ts';
 

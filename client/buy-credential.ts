@@ -82,27 +82,42 @@ async function topUpTo(
   wantedMsat: Msat,
 ): Promise<Credential> {
   const { creditMsat, service = '' } = readMacaroonTerms(first.token.macaroon);
-  let paidMsat = first.amountMsat;
-  let feeMsat = first.feeMsat;
-  let balanceMsat = creditMsat === 0 ? ZERO_MSAT : undefined;
+  const { amountMsat: paidMsat, feeMsat } = first;
   const missingMsat = msat(Math.max(0, wantedMsat - paidMsat));
-  if (creditMsat !== 0 && missingMsat > 0) {
-    // The account opens when its first credential is presented; only then it can be topped up.
-    const toppingUp = askAccount(shop, account).then(() =>
-      payTopUp(shop, account, missingMsat, addMsat(first.amountMsat, first.feeMsat), (purchase) => {
-        paidMsat = addMsat(paidMsat, purchase.amountMsat);
-        feeMsat = addMsat(feeMsat, purchase.feeMsat);
-      }),
-    );
-    balanceMsat = (await toppingUp.catch((error: unknown) => Promise.reject(halfBought(first, error)))).report
-      .balanceMsat;
-  } else if (creditMsat !== 0) {
-    balanceMsat = (await askAccount(shop, account).catch(() => undefined))?.balanceMsat;
+  // A pass has no balance, and nothing to add to.
+  if (creditMsat === 0)
+    return toCredential(first.token, service, { paidMsat, feeMsat, balanceMsat: ZERO_MSAT });
+  if (missingMsat === 0) {
+    const report = await askAccount(shop, account).catch(() => undefined);
+    const known = report === undefined ? {} : { balanceMsat: report.balanceMsat };
+    return toCredential(first.token, service, { paidMsat, feeMsat, ...known });
   }
+  try {
+    return await addMissing(shop, account, first, missingMsat, service);
+  } catch (cause) {
+    throw halfBought(first, cause);
+  }
+}
+
+async function addMissing(
+  shop: Shop,
+  account: PaidAccount,
+  first: Purchase,
+  missingMsat: Msat,
+  service: string,
+): Promise<Credential> {
+  // The account opens when its first credential is presented; only then it can be topped up.
+  const before = await askAccount(shop, account);
+  shop.emit({ type: 'topping-up', amountMsat: missingMsat, balanceMsat: before.balanceMsat });
+  let second = first;
+  const alreadyMsat = addMsat(first.amountMsat, first.feeMsat);
+  const { report } = await payTopUp(shop, account, missingMsat, alreadyMsat, (purchase) => {
+    second = purchase;
+  });
   return toCredential(account.token, service, {
-    paidMsat,
-    feeMsat,
-    ...(balanceMsat === undefined ? {} : { balanceMsat }),
+    paidMsat: addMsat(first.amountMsat, second.amountMsat),
+    feeMsat: addMsat(first.feeMsat, second.feeMsat),
+    balanceMsat: report.balanceMsat,
   });
 }
 

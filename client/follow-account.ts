@@ -1,11 +1,11 @@
 import type { Msat } from '../node/msat.ts';
 import type { AccountReport } from './account-report.ts';
 import { AccountError, askAccount, type PaidAccount } from './account-requests.ts';
+import { findNewer } from './account-tokens.ts';
 import { createTopUps, type TopUps, type TopUpTotals } from './auto-top-up.ts';
 import type { PaymentError } from './errors.ts';
 import type { StreamNotice } from './events.ts';
 import { followFeed } from './follow-feed.ts';
-import { findNewer } from './top-up.ts';
 import {
   completeRule,
   createPace,
@@ -220,7 +220,7 @@ async function askOrRenew(shop: Shop, account: PaidAccount): Promise<AccountRepo
   try {
     return await askAccount(shop, account);
   } catch (error) {
-    const newer = await findNewer(shop, account).catch(() => undefined);
+    const newer = await findNewer(shop, account.token).catch(() => undefined);
     if (newer === undefined || !(error instanceof AccountError) || error.kind !== 'refused') throw error;
     const report = await askAccount(shop, account, newer);
     account.token = newer;

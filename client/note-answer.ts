@@ -1,6 +1,7 @@
 import { formatMsat, type Msat, msat } from '../node/msat.ts';
+import { accountKey, retireOlder } from './account-tokens.ts';
 import { messageOf, type PaidToken } from './buyer.ts';
-import { parseChallenges } from './challenge.ts';
+import { chooseChallenge, parseChallenges } from './challenge.ts';
 import { PaymentError } from './errors.ts';
 import { readMacaroonTerms } from './macaroon-terms.ts';
 import { scopeMatch, scopeOf, type TokenRecord } from './token-store.ts';
@@ -34,8 +35,18 @@ function hasChallenge(response: Response): boolean {
  * Notes that the server answered 402 to a token.
  * @throws {@link PaymentError} `paid-but-refused` when this request bought it and nobody else can have used it up.
  */
-export async function noteRefusal(shop: Shop, state: Visit, token: PaidToken): Promise<void> {
+export async function noteRefusal(
+  shop: Shop,
+  state: Visit,
+  token: PaidToken,
+  response: Response,
+): Promise<void> {
   const { paymentHash, amountMsat } = token;
+  if (addsToAccount(response, token)) {
+    // The token holds, and its account too little for this request: what is paid now comes on top, and what is there is kept.
+    state.lacking.add(accountKey(token));
+    return;
+  }
   const users = shop.users.get(paymentHash) ?? 0;
   const wasAccepted = token.acceptedAtMs !== undefined || shop.accepted.has(paymentHash);
   if (wasAccepted || users === 0) return markSpent(shop, token);
@@ -49,6 +60,14 @@ export async function noteRefusal(shop: Shop, state: Visit, token: PaidToken): P
   );
 }
 
+/** The invoice of a 402 is for the very account that the token spends from. A gateway offers that only to a token that holds. */
+function addsToAccount(response: Response, token: PaidToken): boolean {
+  const challenge = chooseChallenge(parseChallenges(response.headers.get('www-authenticate')));
+  const own = readMacaroonTerms(token.macaroon);
+  const offered = readMacaroonTerms(challenge?.macaroon ?? '');
+  return own.account !== undefined && own.account === offered.account && own.service === offered.service;
+}
+
 /** Notes what an answer says about the token that paid for it. */
 export async function noteAnswer(
   shop: Shop,
@@ -57,6 +76,8 @@ export async function noteAnswer(
   response: Response,
 ): Promise<void> {
   shop.accepted.add(token.paymentHash);
+  if (state.bought.has(token.paymentHash) && state.lacking.has(accountKey(token)))
+    await retireOlder(shop, token);
   const { creditMsat } = readMacaroonTerms(token.macaroon);
   const isCharged = response.status < 500 && response.status !== 429;
   if (creditMsat !== undefined && creditMsat > 0 && isCharged && balanceOf(response) === 0) {

@@ -34,6 +34,7 @@ export async function payAndSend(shop: Shop, request: ReplayableRequest): Promis
     idempotencyKey: request.headers.get('idempotency-key') ?? crypto.randomUUID(),
     tried: new Set(),
     bought: new Set(),
+    lacking: new Set(),
     storedTries: 0,
     paidMsat: ZERO_MSAT,
     feeMsat: ZERO_MSAT,
@@ -42,7 +43,7 @@ export async function payAndSend(shop: Shop, request: ReplayableRequest): Promis
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const response = await send(shop, state, token);
     if (token !== undefined && wasRefused(state, token, response)) {
-      await noteRefusal(shop, state, token);
+      await noteRefusal(shop, state, token, response);
     }
     if (response.status === 401 && token !== undefined && isRefusal(response)) {
       // Some servers answer 401 to a token that is used up. Only a 402 is ever paid.

@@ -1,4 +1,5 @@
 import { addMsat } from '../node/msat.ts';
+import { accountKey } from './account-tokens.ts';
 import type { PaidToken } from './buyer.ts';
 import type { Offer } from './read-offer.ts';
 import { scopeMatch, type TokenRecord } from './token-store.ts';
@@ -20,7 +21,8 @@ export async function findStored(
   let best: PaidToken | undefined;
   let bestMatch = -1;
   for (const record of await shop.store.list(url.origin)) {
-    if (!isPaid(record) || state.tried.has(record.paymentHash)) continue;
+    if (!isPaid(record) || state.tried.has(record.paymentHash) || state.lacking.has(accountKey(record)))
+      continue;
     if (record.state.kind === 'spent' && !wantsLostAnswer) continue;
     if (record.validUntilSec !== undefined && record.validUntilSec * 1000 <= shop.clock.nowMs()) continue;
     const match = matchOf(record, url, offer);

@@ -1,11 +1,11 @@
 import { formatMsat, type Msat, roundUpMsat, sats } from '../node/msat.ts';
 import type { AccountReport } from './account-report.ts';
 import { AccountError, askAccount, askTopUp, type PaidAccount } from './account-requests.ts';
-import { messageOf, type PaidToken, type Purchase } from './buyer.ts';
+import { accountNameOf, retireOlder } from './account-tokens.ts';
+import type { PaidToken, Purchase } from './buyer.ts';
 import { PaymentError } from './errors.ts';
 import { readMacaroonTerms } from './macaroon-terms.ts';
 import { type Offer, readOffer } from './read-offer.ts';
-import type { TokenRecord } from './token-store.ts';
 import type { Shop } from './visit.ts';
 
 /** A top-up that was paid and credited. */
@@ -19,11 +19,6 @@ export interface ToppedUp {
 const CREDIT_TRIES = 8;
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 5_000;
-
-/** What tells one account from another: by its name in the macaroon, or else by the token. */
-export function accountKey(token: TokenRecord): string {
-  return `${token.origin} ${accountNameOf(token) ?? token.paymentHash}`;
-}
 
 /**
  * Adds money to an account: finishes the payment of an earlier top-up if there is one, else asks for an invoice, checks
@@ -57,17 +52,6 @@ export async function creditTopUp(shop: Shop, account: PaidAccount, purchase: Pu
   await retireOlder(shop, token);
   shop.emit({ type: 'topped-up', amountMsat, balanceMsat: report.balanceMsat });
   return { amountMsat, report };
-}
-
-/** A newer token of the same account in the store: another stream or process has topped it up. */
-export async function findNewer(shop: Shop, { token, url }: PaidAccount): Promise<PaidToken | undefined> {
-  const name = accountNameOf(token);
-  const endsAtSec = token.validUntilSec ?? Infinity;
-  for (const record of (await shop.store.list(url.origin)).toReversed()) {
-    if (record.state.kind !== 'ready' || name === undefined || accountNameOf(record) !== name) continue;
-    if ((record.validUntilSec ?? Infinity) > endsAtSec) return { ...record, state: record.state };
-  }
-  return undefined;
 }
 
 /** What an earlier run, perhaps of a process that died, began to pay for the same account. Nothing is paid beside it. */
@@ -146,39 +130,4 @@ function notCredited({ paymentHash, amountMsat }: PaidToken, cause: unknown): Pa
       'the payment hash if it stays so.',
     { cause, paymentHash, amountMsat },
   );
-}
-
-/**
- * The older tokens of the account spend from the same balance and end sooner: they are of no more use, and a stream that
- * tops up each minute would pile them up. They are kept for a while, as used-up ones are.
- */
-async function retireOlder(shop: Shop, newest: PaidToken): Promise<void> {
-  const name = accountNameOf(newest);
-  if (name === undefined) return;
-  const nowMs = shop.clock.nowMs();
-  try {
-    for (const record of await shop.store.list(newest.origin)) {
-      const isOlder = (record.validUntilSec ?? Infinity) <= (newest.validUntilSec ?? Infinity);
-      if (record.paymentHash === newest.paymentHash || accountNameOf(record) !== name || !isOlder) continue;
-      await shop.store.update(record.paymentHash, (old) => retire(old, nowMs));
-    }
-    await shop.store.update(newest.paymentHash, (record) => ({ ...record, acceptedAtMs: nowMs }));
-  } catch (error) {
-    shop.emit({ type: 'store-failed', message: messageOf(error) });
-  }
-}
-
-function retire(record: TokenRecord, nowMs: number): TokenRecord {
-  if (record.state.kind !== 'ready') return record;
-  const { preimage } = record.state;
-  return {
-    ...record,
-    acceptedAtMs: record.acceptedAtMs ?? nowMs,
-    state: { kind: 'spent', preimage, spentAtMs: nowMs },
-  };
-}
-
-function accountNameOf({ macaroon, service }: TokenRecord): string | undefined {
-  const { account } = readMacaroonTerms(macaroon);
-  return account === undefined ? undefined : `${service} ${account}`;
 }

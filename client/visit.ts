@@ -29,6 +29,8 @@ export interface Visit {
   readonly idempotencyKey: string;
   readonly tried: Set<string>;
   readonly bought: Set<string>;
+  /** Accounts that hold, and hold too little: another token of the same one would change nothing. */
+  readonly lacking: Set<string>;
   storedTries: number;
   paidMsat: Msat;
   feeMsat: Msat;

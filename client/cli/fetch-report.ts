@@ -34,10 +34,11 @@ export function createFetchReport(io: Io, mode: ReportMode, url: string, unit: s
   const progress = (line: string): void => {
     if (mode === 'progress') say(io, line);
   };
+  const toLine = createLines(unit);
   return {
     onEvent: (event) => {
       count(tally, event);
-      const line = lineOf(event, unit);
+      const line = toLine(event);
       if (line !== undefined) progress(line);
     },
     answered: (response) => progress(`${response.status} ${response.statusText}`.trimEnd()),
@@ -85,8 +86,19 @@ const NOTICE_LINES: Readonly<Partial<Record<StreamNotice, string>>> = {
   revoked: 'the account was revoked by the operator',
 };
 
-/** What an event means to a person; `undefined` for what is not worth a line. */
-export function lineOf(event: PaymentEvent, unit: string): string | undefined {
+/** Turns events into lines for a person; `undefined` for what is not worth one. */
+export function createLines(unit: string): (event: PaymentEvent) => string | undefined {
+  let isToppingUp = false;
+  return (event) => {
+    // The invoice of a top-up is no 402: `topping up` has said it all.
+    const isAsked = isToppingUp && event.type === 'quote';
+    if (event.type === 'topping-up') isToppingUp = true;
+    if (event.type === 'topped-up' || event.type === 'top-up-failed') isToppingUp = false;
+    return isAsked ? undefined : lineOf(event, unit);
+  };
+}
+
+function lineOf(event: PaymentEvent, unit: string): string | undefined {
   switch (event.type) {
     case 'quote':
       return `402 Payment Required: ${formatMsat(event.amountMsat)}${unit} (${printable(event.service || event.memo, 100)}) …`;

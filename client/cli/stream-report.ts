@@ -3,7 +3,7 @@ import { PaymentError } from '../errors.ts';
 import type { PaymentEvent } from '../events.ts';
 import type { Balance } from '../follow-account.ts';
 import type { StreamSummary } from '../paid-visit.ts';
-import { lineOf, type ReportMode } from './fetch-report.ts';
+import { createLines, type ReportMode } from './fetch-report.ts';
 import type { Io } from './io.ts';
 
 /** Tells how a stream is being paid for: what is left on one line that is kept up to date, or one JSON object at the end. */
@@ -35,7 +35,7 @@ export function createStreamReport(
   nowMs: () => number,
 ): StreamReport {
   const isTerminal = 'isTTY' in io.stderr && io.stderr.isTTY === true && mode === 'progress';
-  let isToppingUp = false;
+  const toLine = createLines(unit);
   let last: Balance | undefined;
   let lastLineMs = Number.NEGATIVE_INFINITY;
   let isLive = false;
@@ -56,10 +56,7 @@ export function createStreamReport(
   };
   return {
     onEvent: (event) => {
-      // The invoice of a top-up is no 402: `topping up` has said it all.
-      const line = isToppingUp && event.type === 'quote' ? undefined : lineOf(event, unit);
-      if (event.type === 'topping-up') isToppingUp = true;
-      if (event.type === 'topped-up' || event.type === 'top-up-failed') isToppingUp = false;
+      const line = toLine(event);
       if (line !== undefined && mode === 'progress') say(line);
     },
     onBalance: (balance) => {

@@ -40,6 +40,8 @@ export interface FakeGateway {
   settle(paymentHash: string): void;
   /** What a first payment buys, msat. */
   depositMsat: number;
+  /** With less than this a request is answered 402, on the account of its credential. */
+  leastMsat: number;
   price: string;
   contentType: string;
   hasFeed: boolean;
@@ -159,8 +161,8 @@ export async function startGateway(node: TestNode, clock: Clock): Promise<FakeGa
       gateway.bendTopUp(answer, amountMsat);
       return json(200, answer);
     }
-    if (account === undefined || balanceMsat === 0) {
-      const challenge = mint(gateway.depositMsat, randomBytes(32).toString('hex'));
+    if (account === undefined || balanceMsat < gateway.leastMsat) {
+      const challenge = mint(gateway.depositMsat, account ?? randomBytes(32).toString('hex'));
       response.setHeader(
         'www-authenticate',
         `L402 macaroon="${challenge.macaroon}", invoice="${challenge.invoice}"`,
@@ -209,6 +211,7 @@ export async function startGateway(node: TestNode, clock: Clock): Promise<FakeGa
     faults: new Map(),
     settle: (paymentHash) => waiters.get(paymentHash)?.(),
     depositMsat: 60_000,
+    leastMsat: 1,
     price: '100msat/1s',
     contentType: 'text/event-stream',
     hasFeed: true,

@@ -365,6 +365,38 @@ describe('the end of the money', () => {
   });
 });
 
+describe('credit that is too little for one request', () => {
+  it('is paid up on the same account, and nothing of it is lost', async () => {
+    gateway.depositMsat = 10_000;
+    gateway.leastMsat = 15_000;
+    const { events, store } = openClient();
+    const client = createPayingClient({
+      wallet: node.wallet,
+      budget: createBudget({ perRequestMsat: sats(100) }),
+      store,
+      clock,
+    });
+    const response = await client.fetch(`${gateway.origin}/file`);
+    await response.body?.cancel();
+    assert.deepEqual([response.status, node.paid.length, events.length], [200, 2, 0]);
+    assert.deepEqual([...gateway.balances.values()], [20_000]);
+    const states = (await store.list(gateway.origin)).map(({ state }) => state.kind);
+    assert.deepEqual(states, ['spent', 'ready'], 'the newest token spends it all');
+  });
+
+  it('is kept when the rest is not bought', async () => {
+    gateway.depositMsat = 10_000;
+    gateway.leastMsat = 25_000;
+    const { client, store } = openClient();
+    await assert.rejects(client.fetch(`${gateway.origin}/file`), { code: 'too-many-purchases' });
+    assert.equal(node.paid.length, 2);
+    gateway.leastMsat = 1;
+    await (await client.fetch(`${gateway.origin}/small`)).body?.cancel();
+    assert.equal(node.paid.length, 2);
+    assert.ok((await store.list(gateway.origin)).some(({ state }) => state.kind === 'ready'));
+  });
+});
+
 describe('a top-up', () => {
   it('that the gateway refuses is not asked for again', async () => {
     gateway.faults.set('/.l402/topup', [{ status: 403 }]);
