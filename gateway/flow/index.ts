@@ -170,7 +170,10 @@ async function challenge(
   }
   const quote = quotePrice(config, service, deps.node.capabilities, Math.floor(deps.nowMs() / 1000), usage);
   const invoice = await deps.invoicer.createInvoice({
-    asker: { clientKey: client.throttleKey, hasPaid: grant !== undefined },
+    asker: {
+      clientKey: client.throttleKey,
+      paidAccountId: reason === 'spent' ? grant?.minted.accountId : undefined,
+    },
     amountMsat: quote.invoiceMsat,
     memo: `${config.challenge.memo}: ${service.name}`,
   });

@@ -62,7 +62,7 @@ export async function topUp(deps: TopUpDeps, order: TopUpOrder): Promise<TopUp> 
   const account = await fundedAccount(deps, holder, config.topUp.maxOpen);
   const amountMsat = amountOf(deps, config, order);
   const invoice = await deps.invoicer.createInvoice({
-    asker: { clientKey, hasPaid: true },
+    asker: { clientKey, paidAccountId: accountId },
     amountMsat,
     memo: `${config.challenge.memo}: ${service.name}, top-up`,
   });

@@ -10,7 +10,11 @@ import { createSimnet, GATEWAY_WALLET } from '../../node/simnet/simnet.ts';
 import { createSimulatedNode } from '../../node/simulated.ts';
 import { testConfig } from '../support/config.ts';
 
-const ORDER = { asker: { clientKey: 'a', hasPaid: false }, amountMsat: sats(10), memo: 'Test quote' };
+const ORDER = {
+  asker: { clientKey: 'a', paidAccountId: undefined },
+  amountMsat: sats(10),
+  memo: 'Test quote',
+};
 
 function invoicerOver(change: Partial<LightningNode>, limits = {}) {
   const nowMs = Date.now;

@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Asker, createOutstanding, type Outstanding } from '../../gateway/flow/outstanding.ts';
+import {
+  type Asker,
+  createOutstanding,
+  MAX_RESERVED_PER_ACCOUNT,
+  type Outstanding,
+} from '../../gateway/flow/outstanding.ts';
 
 const LIMITS = { maxOutstanding: 10, reservedShare: 0.2, maxOutstandingPerClient: 4 };
-const stranger = (clientKey: string): Asker => ({ clientKey, hasPaid: false });
+const stranger = (clientKey: string): Asker => ({ clientKey, paidAccountId: undefined });
+
+const customer = (clientKey: string, paidAccountId = 'account'): Asker => ({ clientKey, paidAccountId });
 
 let serial = 0;
-function issue(outstanding: Outstanding, asker: Asker, expiresAtSec = 600): string {
-  const admission = outstanding.admit(asker, LIMITS);
+function issue(outstanding: Outstanding, asker: Asker, expiresAtSec = 600, limits = LIMITS): string {
+  const admission = outstanding.admit(asker, limits);
   if (admission.kind !== 'admitted') return admission.kind;
   serial += 1;
   admission.place.hold(`hash-${serial}`, expiresAtSec);
@@ -25,7 +32,28 @@ test('many attackers together leave room for accounts that have paid', () => {
   const outstanding = createOutstanding(() => 0);
   for (let n = 0; n < 8; n += 1) assert.match(issue(outstanding, stranger(`attacker-${n}`)), /^hash/);
   assert.equal(issue(outstanding, stranger('one-more')), 'full');
-  assert.match(issue(outstanding, { clientKey: 'customer', hasPaid: true }), /^hash/);
+  assert.match(issue(outstanding, customer('home')), /^hash/);
+});
+
+test('one account holds a few reserved places, from however many addresses, and gets them back', () => {
+  const limits = { ...LIMITS, maxOutstanding: 100 };
+  const outstanding = createOutstanding(() => 0);
+  const hashes = Array.from({ length: 80 }, (_, n) => issue(outstanding, stranger(`x-${n}`), 900, limits));
+  assert.ok(hashes.every((hash) => hash.startsWith('hash')));
+  const first = issue(outstanding, customer('0'), 600, limits);
+  for (let n = 1; n < MAX_RESERVED_PER_ACCOUNT; n += 1)
+    assert.match(issue(outstanding, customer(`${n}`), 600, limits), /^hash/);
+  assert.equal(issue(outstanding, customer('more'), 600, limits), 'full');
+  assert.match(issue(outstanding, customer('more', 'another account'), 600, limits), /^hash/);
+  outstanding.paid(first);
+  const admission = outstanding.admit(customer('more'), limits);
+  if (admission.kind === 'admitted') admission.place.giveBack();
+  assert.match(issue(outstanding, customer('more'), 600, limits), /^hash/);
+  assert.equal(issue(outstanding, customer('more'), 600, limits), 'full');
+  const [, ...others] = hashes;
+  for (const hash of others) outstanding.paid(hash);
+  for (let n = 0; n < 60; n += 1)
+    assert.match(issue(outstanding, customer(`open-${n}`), 600, limits), /^hash/);
 });
 
 test('a place is free again when its invoice is paid, expires, or was never made', () => {
