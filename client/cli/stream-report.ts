@@ -12,6 +12,8 @@ export interface StreamReport {
   readonly onBalance: (balance: Balance) => void;
   /** The status line of the answer. */
   opened(text: string): void;
+  /** A piece of the stream is about to be printed: on a terminal it must not stand behind the balance. */
+  makeWay(piece: string | Uint8Array): void;
   /** Shows what should be left by now. Called now and then. */
   tick(): void;
   /** The cost, or what went wrong. Called once, last. */
@@ -24,6 +26,7 @@ export interface StreamReport {
 
 /** Where a line can't be rewritten, one is written this often, ms. */
 const LINE_EVERY_MS = 10_000;
+const LINE_FEED = 10;
 const CLEAR_LINE = '\r\u001b[2K';
 
 /** Makes a report on stderr. `unit` is put behind amounts: ` (PLAY MONEY)` or nothing. */
@@ -39,14 +42,19 @@ export function createStreamReport(
   let last: Balance | undefined;
   let lastLineMs = Number.NEGATIVE_INFINITY;
   let isLive = false;
+  /** Where the stream goes to the same terminal, its own line may not be finished. */
+  const sharesTerminal = isTerminal && 'isTTY' in io.stdout && io.stdout.isTTY === true;
+  let isLineOpen = false;
   const say = (line: string): void => {
-    io.stderr.write(`${isLive ? CLEAR_LINE : ''}${line}\n`);
+    io.stderr.write(`${isLive ? CLEAR_LINE : isLineOpen ? '\n' : ''}${line}\n`);
     isLive = false;
+    isLineOpen = false;
   };
   const show = (): void => {
     if (last === undefined || mode !== 'progress') return;
     const line = balanceLine(last, unit, nowMs());
     if (isTerminal) {
+      if (isLineOpen) return;
       io.stderr.write(`${CLEAR_LINE}${line}`);
       isLive = true;
     } else if (nowMs() - lastLineMs >= LINE_EVERY_MS) {
@@ -65,6 +73,12 @@ export function createStreamReport(
     },
     opened: (text) => {
       if (mode === 'progress') say(text);
+    },
+    makeWay: (piece) => {
+      if (!sharesTerminal || piece.length === 0) return;
+      if (isLive) io.stderr.write(CLEAR_LINE);
+      isLive = false;
+      isLineOpen = piece.at(-1) !== (typeof piece === 'string' ? '\n' : LINE_FEED);
     },
     tick: show,
     end: (exitCode, summary, failure) => {

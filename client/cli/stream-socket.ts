@@ -49,7 +49,9 @@ async function openUntilOver(task: StreamTask, sender: { socket?: WebSocket }): 
 async function open(task: StreamTask, sender: { socket?: WebSocket }): Promise<PaidSocket<WebSocket>> {
   const { client, url, init, paying, io, report, stop } = task;
   const onMessage = (data: string | Uint8Array): void => {
-    const hasRoom = io.stdout.write(typeof data === 'string' ? `${data}\n` : data);
+    const piece = typeof data === 'string' ? `${data}\n` : data;
+    report.makeWay(piece);
+    const hasRoom = io.stdout.write(piece);
     // What can't be printed is not fetched, and not paid for.
     if (hasRoom || sender.socket === undefined) return;
     const { socket } = sender;

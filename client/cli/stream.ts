@@ -155,14 +155,20 @@ async function runBody(task: StreamTask): Promise<StreamRun> {
   }
 }
 
-async function printBody(response: Response, { io }: StreamTask): Promise<void> {
+async function printBody(response: Response, { io, report }: StreamTask): Promise<void> {
   const writing = { failed: false };
   // Stays: a write that fails late must not end the process before the charge is ended.
   io.stdout.on('error', () => {
     writing.failed = true;
   });
+  const pieces = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const piece of readChunks(response.body)) {
+      report.makeWay(piece);
+      yield piece;
+    }
+  };
   try {
-    await pipeline(Readable.from(readChunks(response.body)), io.stdout, { end: false });
+    await pipeline(Readable.from(pieces()), io.stdout, { end: false });
   } catch (error) {
     if (!writing.failed) throw error;
     throw new UsageError(`The stream can't be written: ${describeFailure(error).message}.`, EXIT.write);

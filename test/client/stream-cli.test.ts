@@ -41,8 +41,9 @@ interface Run {
   readonly done: Promise<number>;
 }
 
-function start(args: readonly string[], { isTTY = false } = {}): Run {
-  const [stdin, stdout] = [new PassThrough(), new PassThrough()];
+function start(args: readonly string[], { isTTY = false, sharesTerminal = false } = {}): Run {
+  const stdin = new PassThrough();
+  const stdout = Object.assign(new PassThrough(), { isTTY: sharesTerminal });
   const stderr = Object.assign(new PassThrough(), { isTTY });
   const text = { stdout: '', stderr: '' };
   stdout.on('data', (chunk) => {
@@ -134,6 +135,20 @@ describe('sluice stream', () => {
       /streamed 0 B in \d s, cost: 80 sat \(PLAY MONEY\), 1 top-up, .*left on the account\n$/,
     );
     await gateway.streams[0]?.closed;
+  });
+
+  it('keeps the stream and the balance apart where both go to one terminal', async () => {
+    gateway.contentType = 'text/plain';
+    const both = { isTTY: true, sharesTerminal: true };
+    const { done, text, interrupt } = start(['stream', `${gateway.origin}/raw`], both);
+    await until('the balance is shown', () => text.stderr.includes('balance: '));
+    const shown = text.stderr.length;
+    gateway.streams[0]?.write('a line\nhalf');
+    await until('it was printed', () => text.stdout.endsWith('half'));
+    assert.ok(text.stderr.slice(shown).includes('\r\u001b[2K'), 'the balance made way');
+    interrupt();
+    await done;
+    assert.match(text.stderr, /\nstreamed 11 B in/, 'the half line is ended first');
   });
 
   it('with --no-topup ends when the first payment is used up, with code 18', async () => {
