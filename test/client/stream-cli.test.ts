@@ -141,7 +141,9 @@ describe('sluice stream', () => {
     gateway.contentType = 'text/plain';
     const both = { isTTY: true, sharesTerminal: true };
     const { done, text, interrupt } = start(['stream', `${gateway.origin}/raw`], both);
-    await until('the balance is shown', () => text.stderr.includes('balance: '));
+    await until('the feed is open', () => gateway.feeds.length === 1 && text.stderr.includes('200 OK'));
+    gateway.feeds[0]?.event('balance', { balanceMsat: 50_000 });
+    await until('the balance is shown', () => text.stderr.includes('balance: 50.0 sat'));
     const shown = text.stderr.length;
     gateway.streams[0]?.write('a line\nhalf');
     await until('it was printed', () => text.stdout.endsWith('half'));
