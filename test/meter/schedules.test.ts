@@ -28,6 +28,24 @@ const STEP = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('announce' as const) }) },
 );
 
+type Step = typeof STEP extends fc.Arbitrary<infer T> ? T : never;
+
+/** A store that does not answer for as long as a lease lives (10 s) has given back what was set aside: a bounded loss, of ours. */
+const NEAR_TTL_MS = 8_000;
+
+/** How long the store was away when the steps were over, ms. */
+function awayMs(steps: readonly Step[]): number {
+  let ms = 0;
+  let away = false;
+  for (const step of steps) {
+    if (step.kind === 'weather') {
+      if (step.weather === 'fine') ms = 0;
+      away = step.weather !== 'fine';
+    } else if (step.kind === 'run' && away) ms += step.ms;
+  }
+  return ms;
+}
+
 async function balanced(rig: Rig): Promise<{ readonly spent: number; readonly credited: number }> {
   const { balance, reserved, spent, credited } = await rig.account();
   assert.equal(credited, balance + reserved + spent);
@@ -79,7 +97,7 @@ test('whatever happens to a stream for seconds, what is billed is the ceiling of
         if (report.heldMs === 0 && report.cutBy === undefined) assert.ok(deliveredMs > openMs - 100 * ends);
         const rich = Math.max(firstMsat, 1_000) >= costOf(rate, openMs + 2_000);
         if (rich && steps.every(({ kind }) => kind !== 'weather')) assert.equal(deliveredMs, openMs);
-        if (report.cutBy !== 'lease-lost') {
+        if (report.cutBy !== 'lease-lost' && awayMs(steps) < NEAR_TTL_MS) {
           assert.equal(report.billedMsat, costOf(rate, deliveredMs));
           assert.equal(spent, report.billedMsat);
         } else assert.ok(spent <= costOf(rate, deliveredMs));
@@ -118,10 +136,10 @@ test('whatever happens to a stream for bytes, no byte leaves that is not paid fo
         const { spent } = await balanced(rig);
         assert.equal((await rig.account()).reserved, 0);
         assert.equal(report.deliveredUnits, delivered);
-        if (report.cutBy !== 'lease-lost') {
+        if (report.cutBy !== 'lease-lost' && awayMs(steps) < NEAR_TTL_MS) {
           assert.equal(report.billedMsat, costOf(rate, delivered));
           assert.equal(spent, report.billedMsat);
-        }
+        } else assert.ok(spent <= costOf(rate, delivered));
       },
     ),
     { numRuns: 600 },
