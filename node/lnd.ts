@@ -1,5 +1,6 @@
 import { createNodeHttp } from './http.ts';
 import { settlements } from './lnd/feed.ts';
+import { receivable } from './lnd/liquidity.ts';
 import { balanceMsat, history, lookupPayment, payInvoice } from './lnd/pay.ts';
 import { cancelInvoice, createInvoice, getInfo, lookupInvoice } from './lnd/receive.ts';
 import { msat } from './msat.ts';
@@ -53,6 +54,7 @@ export function createLndNode(options: LndOptions): LightningNode & Payer {
       lookupInvoice(http, paymentHash, Math.floor(nowMs() / 1000), call?.signal),
     cancelInvoice: (paymentHash, call) => cancelInvoice(http, paymentHash, call?.signal),
     settlements: (cursor, signal) => settlements(http, cursor, signal),
+    receivable: (call) => receivable(http, Math.floor(nowMs() / 1000), call?.signal),
     payInvoice: (bolt11, pay) => payInvoice(http, bolt11, pay, timeoutMs),
     lookupPayment: (paymentHash) => lookupPayment(http, paymentHash, timeoutMs),
     balanceMsat: () => balanceMsat(http),

@@ -72,6 +72,25 @@ export interface NodeInfo {
   readonly blockHeight: number;
 }
 
+/** What a node could be paid right now, and how it is connected. */
+export interface Liquidity {
+  /** What the peers of all open channels hold on their side, msat. */
+  readonly inboundMsat: Msat;
+  /**
+   * No payment above this can arrive, however it is split: what the channels that work now can take together, msat. Below it a
+   * payment may still find no route.
+   */
+  readonly largestReceivableMsat: Msat;
+  readonly activeChannels: number;
+  /** Open, but the peer is away. */
+  readonly inactiveChannels: number;
+  readonly peers: number;
+  readonly blockHeight: number;
+  /** Age of the newest block that the node knows, seconds. */
+  readonly blockAgeSec: number;
+  readonly synced: boolean;
+}
+
 /** Bounds on one request to a node. */
 export interface NodeCallOptions {
   readonly signal?: AbortSignal;
@@ -91,6 +110,8 @@ export interface LightningNode {
    * aborts. Ends by throwing NodeError when the connection is lost: the caller asks again from its last cursor.
    */
   settlements(cursor: number, signal: AbortSignal): AsyncIterable<Settlement>;
+  /** What can be received now. Absent, or rejecting: the node can't tell, and nothing may be refused for that. */
+  receivable?(options?: NodeCallOptions): Promise<Liquidity>;
   close(): Promise<void>;
 }
 

@@ -58,6 +58,20 @@ export function createSimulatedNode(simnet: Simnet, walletName: string): Lightni
         if (wallet.invoice(paymentHash)?.state === 'open') wallet.cancelInvoice(paymentHash);
       }),
     settlements: (cursor, signal) => feed(simnet, wallet, cursor, signal),
+    receivable: async () =>
+      ask(simnet, () => {
+        const inboundMsat = wallet.inboundMsat();
+        return {
+          inboundMsat,
+          largestReceivableMsat: inboundMsat,
+          activeChannels: 1,
+          inactiveChannels: 0,
+          peers: 1,
+          blockHeight: 1,
+          blockAgeSec: 0,
+          synced: true,
+        };
+      }),
     close: async () => {},
   };
 }
