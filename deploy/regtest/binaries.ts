@@ -73,7 +73,7 @@ async function build(
 ): Promise<void> {
   const draft = `${folder}.${process.pid}.draft`;
   mkdirSync(draft, { recursive: true });
-  const flags = ['build', '-trimpath', '-tags', TAGS, '-o', `${draft}${path.sep}`];
+  const flags = ['build', '-tags', TAGS, '-o', `${draft}${path.sep}`];
   const started = Date.now();
   try {
     await run(go, [...flags, ...Object.values(PACKAGES)], env);

@@ -35,6 +35,8 @@ export interface NetworkOptions {
   readonly dir: string;
   readonly binaries: Binaries;
   readonly say: (line: string) => void;
+  /** Where the customer reaches the merchant's peer port, `host:port`; without it: there. */
+  readonly merchantAddress?: (peerPort: number) => Promise<string>;
 }
 
 /**
@@ -50,6 +52,7 @@ const LIMIT_MS = 60_000;
 const PROBE_SAT = 1_000;
 
 const infoSchema = z.object({ identity_pubkey: z.string(), synced_to_chain: z.boolean() });
+const stateSchema = z.object({ state: z.string() });
 const channelSchema = z.object({
   active: z.boolean(),
   local_balance: z.string(),
@@ -59,7 +62,8 @@ const channelsSchema = z.object({ channels: z.array(channelSchema) });
 const addressSchema = z.object({ address: z.string() });
 
 /** Starts a network, or the one that the folder holds. Ends what it started when that fails. */
-export async function startNetwork({ dir, binaries, say }: NetworkOptions): Promise<RegtestNetwork> {
+export async function startNetwork(options: NetworkOptions): Promise<RegtestNetwork> {
+  const { dir, binaries, say } = options;
   const folder = openFolder(dir);
   const left = readState(folder);
   if (left !== undefined) await stopLeftNetwork(folder, left);
@@ -83,9 +87,11 @@ export async function startNetwork({ dir, binaries, say }: NetworkOptions): Prom
       btcd = await startBtcd(binaries.btcd, folder, state);
     }
     const chain = btcd;
-    const nodes = { merchant, customer, chain };
+    const { peer } = state.merchant;
+    const peerAddress = (await options.merchantAddress?.(peer)) ?? `127.0.0.1:${peer}`;
+    const nodes = { merchant, customer, chain, peerAddress };
     await fundChain(nodes, say);
-    await openChannel(nodes, state, say);
+    await openChannel(nodes, say);
     return {
       folder,
       state,
@@ -93,7 +99,7 @@ export async function startNetwork({ dir, binaries, say }: NetworkOptions): Prom
       customer,
       mine: (blocks) => chain.mine(blocks),
       blockHeight: () => chain.blockHeight(),
-      ready: () => untilPayable(nodes, state),
+      ready: () => untilPayable(nodes),
       balances: () => readBalances(merchant),
       stop,
     };
@@ -114,6 +120,7 @@ interface Nodes {
   readonly merchant: LndNode;
   readonly customer: LndNode;
   readonly chain: Btcd;
+  readonly peerAddress: string;
 }
 
 async function fundChain({ merchant, customer, chain }: Nodes, say: NetworkOptions['say']): Promise<void> {
@@ -124,9 +131,9 @@ async function fundChain({ merchant, customer, chain }: Nodes, say: NetworkOptio
   await Promise.all([untilSynced(merchant), untilSynced(customer)]);
 }
 
-async function openChannel(nodes: Nodes, state: RegtestState, say: NetworkOptions['say']): Promise<void> {
+async function openChannel(nodes: Nodes, say: NetworkOptions['say']): Promise<void> {
   const { customer, merchant, chain } = nodes;
-  await connectPeers(nodes, state);
+  await connectPeers(nodes);
   const { channels } = channelsSchema.parse(await customer.ask('GET', '/v1/channels'));
   if (channels.length === 0) {
     say('Opening a channel with half of the money on each side …');
@@ -142,14 +149,14 @@ async function openChannel(nodes: Nodes, state: RegtestState, say: NetworkOption
     await waitFor('The funding transaction', pending, { limitMs: LIMIT_MS });
     await chain.mine(CONFIRMATIONS);
   }
-  await untilPayable(nodes, state);
+  await untilPayable(nodes);
 }
 
 /** The first payment fails until the payer's graph has the channel: wait for the route, not for a time. */
-async function untilPayable(nodes: Nodes, state: RegtestState): Promise<void> {
+async function untilPayable(nodes: Nodes): Promise<void> {
   const { customer, merchant } = nodes;
   await Promise.all([untilSynced(merchant), untilSynced(customer)]);
-  await connectPeers(nodes, state);
+  await connectPeers(nodes);
   const { identity_pubkey: payee } = await info(merchant);
   const active = async (node: LndNode): Promise<boolean> =>
     channelsSchema.parse(await node.ask('GET', '/v1/channels')).channels.some((channel) => channel.active);
@@ -164,9 +171,9 @@ async function untilPayable(nodes: Nodes, state: RegtestState): Promise<void> {
   );
 }
 
-async function connectPeers({ merchant, customer }: Nodes, state: RegtestState): Promise<void> {
+async function connectPeers({ merchant, customer, peerAddress: host }: Nodes): Promise<void> {
   const { identity_pubkey: pubkey } = await info(merchant);
-  const addr = { pubkey, host: `127.0.0.1:${state.merchant.peer}` };
+  const addr = { pubkey, host };
   await waitFor(
     'The connection between the nodes',
     async () => {
@@ -182,7 +189,10 @@ async function connectPeers({ merchant, customer }: Nodes, state: RegtestState):
 async function untilSynced(node: LndNode): Promise<void> {
   await waitFor(
     `lnd (${node.role}) following the chain`,
-    async () => ((await info(node)).synced_to_chain ? true : undefined),
+    async () => {
+      const { state } = stateSchema.parse(await node.ask('GET', '/v1/state'));
+      return state === 'SERVER_ACTIVE' && (await info(node)).synced_to_chain ? true : undefined;
+    },
     { limitMs: LIMIT_MS },
   );
 }

@@ -39,6 +39,8 @@ export interface TestGatewayOptions {
   readonly simnet?: Simnet;
   readonly log?: Log;
   readonly ledgerDir?: string;
+  /** Pays in place of a wallet on the simulated network. Not closed with the gateway. */
+  readonly payer?: Payer;
 }
 
 /** The master key of test gateways, so that two of them accept the same credentials over one store. */
@@ -53,7 +55,7 @@ export async function startTestGateway(
   const nowMs = (): number => clock.ms;
   const simnet = options.simnet ?? createSimnet({ nowMs });
   const node = createSimulatedNode(simnet, GATEWAY_WALLET);
-  const payer = createSimulatedPayer(simnet, DEFAULT_WALLET);
+  const payer = options.payer ?? createSimulatedPayer(simnet, DEFAULT_WALLET);
   const store = options.store ?? createMemoryStore({ nowMs });
   const metrics = createMetrics({ version: 'test' });
   const adminToken = 'test-admin-token';

@@ -1,0 +1,132 @@
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { z } from 'zod';
+import { findBinaries } from '../../deploy/regtest/binaries.ts';
+import type { LndNode } from '../../deploy/regtest/lnd-node.ts';
+import { type RegtestNetwork, startNetwork } from '../../deploy/regtest/network.ts';
+import { createLndNode, type LndOptions } from '../../node/lnd.ts';
+import { msat } from '../../node/msat.ts';
+import type { LightningNode, Payer } from '../../node/node.ts';
+import type { NodeBench } from '../contract/node.contract.ts';
+import { eventually } from '../support/eventually.ts';
+import { openPassage, type Passage } from './passage.ts';
+
+/** A private network of real LND nodes for one test file. */
+export interface RealNetwork extends RegtestNetwork {
+  /** Ways to the REST interfaces of the two nodes. */
+  readonly toMerchant: Passage;
+  readonly toCustomer: Passage;
+  /** Stands between the customer's node and the merchant's: payments go through it. */
+  readonly between: Passage;
+  close(): Promise<void>;
+}
+
+/** Starts one in a folder of its own; the customer reaches the merchant through a passage that can be held. */
+export async function openRealNetwork(): Promise<RealNetwork> {
+  const dir = await mkdtemp(path.join(tmpdir(), 'sluice-lnd-'));
+  const lines: string[] = [];
+  const say = (line: string): void => void lines.push(line);
+  try {
+    const binaries = await findBinaries({ env: process.env, say });
+    const opened = Promise.withResolvers<Passage>();
+    const merchantAddress = async (port: number): Promise<string> => {
+      const passage = await openPassage(port);
+      opened.resolve(passage);
+      return `127.0.0.1:${passage.port}`;
+    };
+    const network = await startNetwork({ dir, binaries, say, merchantAddress });
+    const between = await opened.promise;
+    const toMerchant = await openPassage(portOf(network.merchant.url));
+    const toCustomer = await openPassage(portOf(network.customer.url));
+    return {
+      ...network,
+      toMerchant,
+      toCustomer,
+      between,
+      async close() {
+        await network.stop();
+        await Promise.all([toMerchant.close(), toCustomer.close(), between.close()]);
+        await rm(dir, { recursive: true, force: true });
+      },
+    };
+  } catch (error) {
+    throw new Error(`the network did not start: ${lines.join(' ')}`, { cause: error });
+  }
+}
+
+/** A client of a node with one of its macaroons. */
+export function clientOf(
+  node: LndNode,
+  macaroon: string,
+  change: Partial<LndOptions> = {},
+): LightningNode & Payer {
+  return createLndNode({
+    url: node.url,
+    macaroon: readFileSync(node.macaroonFile(macaroon), 'hex'),
+    tlsCertPem: readFileSync(node.tlsCertFile, 'utf8'),
+    network: 'regtest',
+    ...change,
+  });
+}
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
+}
+
+const invoicesSchema = z.object({ invoices: z.array(z.object({ settle_index: z.string() })) });
+const channelsSchema = z.object({ channels: z.array(z.object({ active: z.boolean() })) });
+const infoSchema = z.object({ identity_pubkey: z.string() });
+
+/** The adapter on real nodes, for the contract that the simulated one passes. The network is shared by all benches. */
+export async function openRealBench(network: RealNetwork): Promise<NodeBench> {
+  const { merchant, customer, toMerchant, toCustomer } = network;
+  const node = clientOf(merchant, 'admin', { url: `https://127.0.0.1:${toMerchant.port}` });
+  const payer = clientOf(customer, 'admin', { url: `https://127.0.0.1:${toCustomer.port}` });
+  const receiver = clientOf(merchant, 'admin');
+  const listed = invoicesSchema.parse(await merchant.ask('GET', '/v1/invoices?num_max_invoices=10000'));
+  const { identity_pubkey: receiverKey } = infoSchema.parse(await merchant.ask('GET', '/v1/getinfo'));
+  return {
+    node,
+    payer,
+    receiverKey,
+    start: Math.max(0, ...listed.invoices.map((invoice) => Number(invoice.settle_index))),
+    nowSec: () => Math.floor(Date.now() / 1000),
+    receiverMsat: () => receiver.balanceMsat(),
+    async expiredInvoice() {
+      const invoice = await receiver.createInvoice({ amountMsat: msat(10_000), memo: 'test', expirySec: 1 });
+      await eventually(
+        () => receiver.lookupInvoice(invoice.paymentHash),
+        (state) => state?.kind === 'expired',
+      );
+      return invoice;
+    },
+    async setOffline(offline) {
+      toMerchant.setShut(offline);
+      toCustomer.setShut(offline);
+    },
+    async failPayments(fail) {
+      network.between.setShut(fail);
+      if (!fail) return await network.ready();
+      // LND would take a payment into a channel whose end it has not noticed yet.
+      const channels = async () => channelsSchema.parse(await customer.ask('GET', '/v1/channels')).channels;
+      await eventually(channels, (all) => all.every((channel) => !channel.active));
+    },
+    holdPayments: () => network.between.hold(),
+    nextFlight: () =>
+      eventually(
+        () => payer.history(1),
+        ([newest]) => newest?.state === 'in-flight',
+      ).then(() => undefined),
+    releasePayments: () => network.between.release(),
+    flightMs: 2_000,
+    async close() {
+      toMerchant.setShut(false);
+      toCustomer.setShut(false);
+      network.between.setShut(false);
+      network.between.release();
+      await Promise.all([node.close(), payer.close(), receiver.close()]);
+    },
+  };
+}
