@@ -1,8 +1,10 @@
 import { createNodeHttp } from './http.ts';
 import { settlements } from './lnd/feed.ts';
+import { createIdentity } from './lnd/identity.ts';
 import { receivable } from './lnd/liquidity.ts';
 import { balanceMsat, history, lookupPayment, payInvoice } from './lnd/pay.ts';
-import { cancelInvoice, createInvoice, getInfo, lookupInvoice } from './lnd/receive.ts';
+import { cancelInvoice, createInvoice, lookupInvoice } from './lnd/receive.ts';
+import { settledInvoices } from './lnd/settled-invoices.ts';
 import { msat } from './msat.ts';
 import type { LightningNode, Network, Payer } from './node.ts';
 
@@ -40,6 +42,7 @@ export function createLndNode(options: LndOptions): LightningNode & Payer {
     timeoutMs,
     concurrency: options.concurrency ?? 64,
   });
+  const identity = createIdentity(http, options.network);
   return {
     capabilities: {
       minInvoiceMsat: msat(1),
@@ -48,12 +51,13 @@ export function createLndNode(options: LndOptions): LightningNode & Payer {
       settlementFeed: true,
       playMoney: options.playMoney ?? false,
     },
-    info: (call) => getInfo(http, options.network, call?.signal),
+    info: (call) => identity(call?.signal),
     createInvoice: (request, call) => createInvoice(http, request, call?.signal),
     lookupInvoice: (paymentHash, call) =>
       lookupInvoice(http, paymentHash, Math.floor(nowMs() / 1000), call?.signal),
     cancelInvoice: (paymentHash, call) => cancelInvoice(http, paymentHash, call?.signal),
     settlements: (cursor, signal) => settlements(http, cursor, signal),
+    settledInvoices: (query, call) => settledInvoices(http, query, call?.signal),
     receivable: (call) => receivable(http, Math.floor(nowMs() / 1000), call?.signal),
     payInvoice: (bolt11, pay) => payInvoice(http, bolt11, pay, timeoutMs),
     lookupPayment: (paymentHash) => lookupPayment(http, paymentHash, timeoutMs),

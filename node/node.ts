@@ -62,13 +62,46 @@ export interface Settlement {
   readonly settledAtSec: number;
 }
 
+/** One settled invoice, as the node keeps it. */
+export interface SettledInvoice {
+  /** 64 lower-case hex digits. */
+  readonly paymentHash: string;
+  readonly memo: string;
+  readonly paidMsat: Msat;
+  /** Unix seconds. */
+  readonly createdAtSec: number;
+  /** Unix seconds: when it could not be paid any more. */
+  readonly expiresAtSec: number;
+  /** Unix seconds. */
+  readonly settledAtSec: number;
+}
+
+/** Which page of the settled invoices to read. */
+export interface SettledQuery {
+  /** Invoices made before it are left out, Unix seconds. */
+  readonly createdFromSec: number;
+  /** `next` of the page before; 0: the newest. */
+  readonly before: number;
+  /** Invoices looked at for this page, settled or not: a bound, not a promise. */
+  readonly limit: number;
+}
+
+/** A page of settled invoices, newest page first. */
+export interface SettledPage {
+  readonly invoices: readonly SettledInvoice[];
+  /** Where older ones begin; absent: there are no older ones in the range. */
+  readonly next?: number;
+}
+
 /** Who and how a node is. */
 export interface NodeInfo {
   readonly alias: string;
   /** 66 hex digits: the key that signs this node's invoices. */
   readonly publicKey: string;
   readonly network: Network;
+  /** Also when the node may not be asked. */
   readonly synced: boolean;
+  /** 0: not known. */
   readonly blockHeight: number;
 }
 
@@ -110,6 +143,8 @@ export interface LightningNode {
    * aborts. Ends by throwing NodeError when the connection is lost: the caller asks again from its last cursor.
    */
   settlements(cursor: number, signal: AbortSignal): AsyncIterable<Settlement>;
+  /** Lists settled invoices back in time, for reconciliation; absent: the backend can't list them. */
+  settledInvoices?(query: SettledQuery, options?: NodeCallOptions): Promise<SettledPage>;
   /** What can be received now. Absent, or rejecting: the node can't tell, and nothing may be refused for that. */
   receivable?(options?: NodeCallOptions): Promise<Liquidity>;
   close(): Promise<void>;

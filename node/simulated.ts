@@ -8,6 +8,8 @@ import {
   type Payer,
   type PaymentState,
   type PayOptions,
+  type SettledPage,
+  type SettledQuery,
   type Settlement,
 } from './node.ts';
 import {
@@ -58,6 +60,7 @@ export function createSimulatedNode(simnet: Simnet, walletName: string): Lightni
         if (wallet.invoice(paymentHash)?.state === 'open') wallet.cancelInvoice(paymentHash);
       }),
     settlements: (cursor, signal) => feed(simnet, wallet, cursor, signal),
+    settledInvoices: async (query) => ask(simnet, () => settledPage(wallet, query)),
     receivable: async () =>
       ask(simnet, () => {
         const inboundMsat = wallet.inboundMsat();
@@ -171,6 +174,25 @@ async function* feed(
     unlisten();
     signal.removeEventListener('abort', ring);
   }
+}
+
+function settledPage(wallet: SimnetWallet, { createdFromSec, before, limit }: SettledQuery): SettledPage {
+  const page = wallet.invoices({ offset: before, limit: Math.min(limit, MAX_HISTORY), order: 'backwards' });
+  const inRange = page.filter(({ createdSec }) => createdSec >= createdFromSec);
+  const next = page.length > inRange.length ? undefined : page[0]?.addIndex;
+  return {
+    invoices: inRange
+      .filter(({ state }) => state === 'settled')
+      .map(({ paymentHash, memo, paidMsat, createdSec, expirySec, settledSec }) => ({
+        paymentHash,
+        memo,
+        paidMsat,
+        createdAtSec: createdSec,
+        expiresAtSec: createdSec + expirySec,
+        settledAtSec: settledSec,
+      })),
+    ...(next === undefined || next <= 1 ? {} : { next }),
+  };
 }
 
 /** Does work on the network, which answers like a port where nothing listens while it is set `offline`. */

@@ -1,18 +1,19 @@
 import { z } from 'zod';
 import { type Msat, msat } from '../msat.ts';
 import { NodeError, type NodeErrorCode } from '../node.ts';
+import { BAKE_LINE } from './macaroon-rights.ts';
 
 /*
  * The parts of LND's REST answers that we read (lnrpc protos of v0.21 through protojson: 64-bit integers as strings, bytes
  * as standard base64). Everything else in them is ignored.
  */
 
-const int64 = z
+export const int64 = z
   .union([z.string().regex(/^-?\d{1,20}$/), z.int()])
   .transform(Number)
   .refine(Number.isSafeInteger);
-const amount = int64.refine((value) => value >= 0).transform((value): Msat => msat(value));
-const hash = z
+export const amount = int64.refine((value) => value >= 0).transform((value): Msat => msat(value));
+export const hash = z
   .string()
   .transform((text) => Buffer.from(text, 'base64'))
   .refine((bytes) => bytes.length === 32)
@@ -40,6 +41,13 @@ const unsettledInvoice = z.object({
 });
 
 export const invoiceAnswer = z.discriminatedUnion('state', [settledInvoice, unsettledInvoice]);
+
+/** The newest invoice, whatever has become of it. */
+export const newestInvoice = z.object({
+  invoices: z
+    .array(z.object({ payment_request: z.string().max(8192), is_blinded: z.boolean().default(false) }))
+    .max(1),
+});
 
 /** A settled invoice, as the subscription sends it. */
 export const settledLine = z.object({ result: settledInvoice });
@@ -140,11 +148,20 @@ function codeOf({ code, message }: LndStatus): NodeErrorCode {
 
 function explain(code: NodeErrorCode, error: LndStatus, what: string): string {
   const text = printable(error.message);
-  if (code === 'unauthorized') {
-    return `LND refused the macaroon for ${what}: give one that may do this (lncli bakemacaroon).`;
-  }
+  if (code === 'unauthorized') return explainRefusal(error.message, what);
   if (code === 'not-ready') return `LND is not ready for ${what}: ${text}.`;
   return `LND refused ${what}: ${text}.`;
+}
+
+/** A macaroon of another node, and one that lacks a right, are mended differently. */
+function explainRefusal(message: string, what: string): string {
+  if (/permission denied/i.test(message)) {
+    return `The macaroon does not allow ${what}. This makes one that may sell (add offchain:write for a wallet that pays): ${BAKE_LINE}`;
+  }
+  if (/root key|signature mismatch/i.test(message)) {
+    return `LND does not know the macaroon: it is of another node, or was revoked. This makes one: ${BAKE_LINE}`;
+  }
+  return `LND refused the macaroon for ${what}; this makes one that may sell: ${BAKE_LINE}`;
 }
 
 /** At most a line of plain characters: what a peer sends must not write control characters or secrets into our log. */

@@ -13,6 +13,7 @@ import {
   GRPC,
   infoAnswer,
   invoiceAnswer,
+  printable,
   readAnswer,
   readError,
   toNodeError,
@@ -52,12 +53,8 @@ export async function getInfo(
   const answer = readAnswer(infoAnswer, body, 'getinfo');
   const name = answer.chains[0]?.network ?? '';
   const actual = NETWORKS[name];
-  if (actual === undefined || (network !== undefined && actual !== network)) {
-    throw new NodeError(
-      'wrong-network',
-      `LND is on ${name.slice(0, 20)}, not on ${network ?? 'a network that we know'}: set node.network, or another node.`,
-    );
-  }
+  if (actual === undefined) throw wrongNetwork(printable(name).slice(0, 20), 'a network that we know');
+  refuseNetwork(actual, network);
   return {
     alias: answer.alias.slice(0, 64),
     publicKey: answer.identity_pubkey,
@@ -65,6 +62,16 @@ export async function getInfo(
     synced: answer.synced_to_chain,
     blockHeight: answer.block_height,
   };
+}
+
+/** @throws NodeError `wrong-network` when the node is not where it must be; absent: it may be anywhere. */
+export function refuseNetwork(actual: Network, wanted: Network | undefined): void {
+  if (wanted !== undefined && actual !== wanted) throw wrongNetwork(actual, wanted);
+}
+
+function wrongNetwork(actual: string, wanted: string): NodeError {
+  const remedy = 'set node.network, or another node';
+  return new NodeError('wrong-network', `LND is on ${actual}, not on ${wanted}: ${remedy}.`);
 }
 
 /** `POST /v1/invoices`. What comes back is not to be trusted before `checkInvoice`. @throws NodeError */
