@@ -18,6 +18,9 @@ import type { Metrics } from './observe/metrics.ts';
 import { createUpstreams } from './proxy/upstream.ts';
 import { createTunnel } from './proxy/websocket.ts';
 
+/** A verb is repeated until this long before the store forgets its key: the last try may take its time. */
+const RETRY_MARGIN_MS = 60_000;
+
 /** What the flow is put together from. */
 export interface FlowParts {
   readonly node: LightningNode;
@@ -54,9 +57,11 @@ export function assembleFlow(parts: FlowParts): Assembly {
   const invoicer = openInvoicer(parts, nowSec);
   const unsettled = createUnsettled({
     nowMs,
-    keepMs: SPEND_KEY_TTL_SEC * 1000,
-    onGivenUp: (error) =>
-      log.error('a charge could not be ended in the store and was given up', { err: error }),
+    keepMs: SPEND_KEY_TTL_SEC * 1000 - RETRY_MARGIN_MS,
+    onGivenUp: (error) => {
+      metrics.chargeGivenUp();
+      log.error('a charge could not be ended in the store and was given up', { err: error });
+    },
   });
   const live = createLiveResponses({ nowSec, isRevoked: (accountId) => ledger.isRevoked(accountId) });
   const meters = assembleMeters({ ledger, accounts, unsettled, log, metrics });

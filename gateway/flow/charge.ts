@@ -90,7 +90,9 @@ function spentCharge(ledger: Ledger, spend: Spend, grant: Grant, balanceMsat: Ms
     amountMsat: spend.amountMsat,
     balanceMsat,
     async end(how) {
-      if (how === 'refunded') await ledger.voidSpend(spend);
+      if (how !== 'refunded') return;
+      const { kind } = await ledger.refundSpend(spend);
+      if (kind === 'unknown-account') throw notGivenBack(spend);
     },
   };
 }
@@ -134,7 +136,7 @@ async function beginAttempt(
           validUntilSec: grant.validUntilSec,
           amountMsat: outcome.kind === 'spent' ? attempt.amountMsat : ZERO_MSAT,
           balanceMsat: outcome.balanceMsat,
-          end: (how) => ledger.endAttempt(attempt.accountId, attempt.key, how),
+          end: endOfAttempt(ledger, attempt),
         },
       };
     case 'in-flight':
@@ -155,6 +157,22 @@ async function beginAttempt(
   }
 }
 
+/** A repetition after a lost answer finds no attempt in flight, and that is well; the first try must find it. */
+function endOfAttempt(ledger: Ledger, attempt: Spend): Charge['end'] {
+  let tried = false;
+  return async (how) => {
+    const first = !tried;
+    tried = true;
+    const { kind } = await ledger.endAttempt(attempt.accountId, attempt.key, how);
+    if (kind === 'unknown' && how === 'refunded' && first) throw notGivenBack(attempt);
+  };
+}
+
+/** For the log: the operator may give it back by hand. */
+function notGivenBack({ accountId, amountMsat }: Spend): StoreError {
+  return new StoreError('invalid', `${amountMsat} msat could not be given back to account ${accountId}`);
+}
+
 function unpaid(refusal: Refusal): ChargeResult {
   switch (refusal.kind) {
     case 'insufficient':
@@ -169,5 +187,6 @@ function unpaid(refusal: Refusal): ChargeResult {
 /** The balance that a client sees: what is left, and what comes back when the charge is refunded. */
 export function shownBalanceMsat(charge: Charge, refunded: boolean): Msat | undefined {
   if (charge.balanceMsat === undefined) return undefined;
-  return refunded ? addMsat(charge.balanceMsat, charge.amountMsat) : charge.balanceMsat;
+  const backMsat = charge.metered?.meter.setAsideMsat ?? charge.amountMsat;
+  return refunded ? addMsat(charge.balanceMsat, backMsat) : charge.balanceMsat;
 }

@@ -39,14 +39,14 @@ export function createUnsettled(deps: UnsettledDeps): Unsettled {
     retrying = true;
     try {
       while (waiting.length > 0) {
-        const batch = waiting.slice(0, RETRY_BATCH);
-        const results = await Promise.allSettled(batch.map(({ verb }) => verb()));
-        const failed = batch.filter((_, at) => results[at]?.status === 'rejected');
-        const late = failed.filter(({ untilMs }) => untilMs <= deps.nowMs());
-        for (const _ of late)
+        const first = waiting.slice(0, RETRY_BATCH);
+        // Before it is tried, not after: a key that the store has forgotten would be given back a second time.
+        const batch = first.filter(({ untilMs }) => untilMs > deps.nowMs());
+        for (let late = first.length - batch.length; late > 0; late -= 1)
           deps.onGivenUp(new StoreError('unavailable', 'the store stayed away for too long'));
-        const again = failed.filter(({ untilMs }) => untilMs > deps.nowMs());
-        waiting = [...waiting.slice(batch.length), ...again];
+        const results = await Promise.allSettled(batch.map(({ verb }) => verb()));
+        const again = batch.filter((_, at) => results[at]?.status === 'rejected');
+        waiting = [...waiting.slice(first.length), ...again];
         if (again.length > 0) return;
       }
     } finally {

@@ -26,7 +26,7 @@ import { admitMasterKeys, increment, newGeneration, raise, revoke } from './verb
 import { commitAll, release, reserve } from './verbs/leases.ts';
 import { dropOffer, offer, settleOffer } from './verbs/offers.ts';
 import { purge } from './verbs/purge.ts';
-import { spend, voidSpend } from './verbs/spends.ts';
+import { refundSpend, spend, voidSpend } from './verbs/spends.ts';
 
 /** Commits that run in one transaction: ten thousand streams in one would hold the event loop too long. */
 const COMMIT_CHUNK = 250;
@@ -83,7 +83,9 @@ function creditVerbs(engine: Engine): Part<'claim' | 'credit' | 'redeem'> {
   };
 }
 
-function debitVerbs(engine: Engine): Part<'spend' | 'voidSpend' | 'beginAttempt' | 'endAttempt'> {
+function debitVerbs(
+  engine: Engine,
+): Part<'spend' | 'voidSpend' | 'refundSpend' | 'beginAttempt' | 'endAttempt'> {
   return {
     spend: async (asked) => {
       checkSpend(asked);
@@ -96,6 +98,10 @@ function debitVerbs(engine: Engine): Part<'spend' | 'voidSpend' | 'beginAttempt'
     beginAttempt: async (asked) => {
       checkAttempt(asked);
       return engine.grouped('beginAttempt', (books, nowSec) => beginAttempt(books, nowSec, asked));
+    refundSpend: async (asked) => {
+      checkSpend(asked);
+      return engine.grouped('refundSpend', (books, nowSec) => refundSpend(books, nowSec, asked));
+    },
     },
     endAttempt: async (accountId, key, end) => {
       checkAttemptEnd(accountId, key, end);

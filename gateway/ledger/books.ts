@@ -93,6 +93,7 @@ export interface KeyBooks {
   addSpendKey(row: SpendKeyRow, nowSec: number): boolean;
   voidSpendKey(key: string, nowSec: number): void;
   attempt(key: string): AttemptRow | undefined;
+  /** From now on it is known for another SPEND_KEY_TTL_SEC. */
   /** Adds or replaces. */
   saveAttempt(row: AttemptRow): void;
   removeAttempt(key: string): void;

@@ -19,6 +19,7 @@ export interface Ledger
     | 'redeem'
     | 'spend'
     | 'voidSpend'
+    | 'refundSpend'
     | 'beginAttempt'
     | 'endAttempt'
     | 'reserve'

@@ -104,6 +104,12 @@ export type SpendOutcome =
  */
 export type VoidOutcome = { readonly kind: 'voided' | 'repeated' | 'unknown' };
 
+/**
+ * Outcome of {@link Store.refundSpend}: given back now, or before by a refund or a void of the same key. `unknown-account`: it was
+ * purged since, so that nothing can be given back.
+ */
+export type RefundOutcome = { readonly kind: 'refunded' | 'repeated' | 'unknown-account' };
+
 /** A request that carries an `Idempotency-Key`, so that its retry is free. */
 export interface Attempt extends Spend {
   /** Here `key` is the hash of account and Idempotency-Key. Hash of method, full target and body: */
@@ -133,6 +139,9 @@ export type AttemptOutcome =
  * flight can end: anything else changes nothing.
  */
 export type AttemptEnd = 'delivered' | 'undelivered' | 'refunded';
+
+/** Outcome of {@link Store.endAttempt}. `unknown`: no attempt of that key is in flight (any more); nothing changed. */
+export type AttemptEndOutcome = { readonly kind: 'ended' | 'unknown' };
 
 /** Opens a lease: sets an amount aside for a stream or an upload, which expires by itself when its gateway dies. */
 export interface Reserve {
@@ -291,7 +300,7 @@ export interface Store {
   spend(spend: Spend): Promise<SpendOutcome>;
   voidSpend(spend: Spend): Promise<VoidOutcome>;
   beginAttempt(attempt: Attempt): Promise<AttemptOutcome>;
-  endAttempt(accountId: string, key: string, end: AttemptEnd): Promise<void>;
+  endAttempt(accountId: string, key: string, end: AttemptEnd): Promise<AttemptEndOutcome>;
 
   reserve(reserve: Reserve): Promise<ReserveOutcome>;
   /**
@@ -300,7 +309,14 @@ export interface Store {
    */
   commit(commits: readonly Commit[]): Promise<readonly CommitOutcome[]>;
   release(release: Release): Promise<ReleaseOutcome>;
+  /** For a spend whose outcome the caller does not know. */
 
+  /**
+   * Gives back a spend that the caller was told was made, also when its key has been forgotten meanwhile: a request may take longer
+   * than a key lives. From then on the key is known for SPEND_KEY_TTL_SEC; a caller whose answer was lost repeats it within that time
+   * and never after it. More than the account ever spent is `invalid`.
+   */
+  refundSpend(spend: Spend): Promise<RefundOutcome>;
   /** `undefined` when nothing was ever credited to it, or it was purged. */
   account(accountId: string): Promise<Account | undefined>;
   /**

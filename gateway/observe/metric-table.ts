@@ -93,6 +93,12 @@ export const METRICS = {
     help: 'Credit that went back to the balance because the upstream failed, by service, msat.',
     labels: ['service'],
   },
+  chargesGivenUp: {
+    name: 'sluice_charges_given_up_total',
+    type: 'counter',
+    help: 'Refunds and voids that could not be made in the store, so that a client may have paid for nothing: the log names each.',
+    labels: [],
+  },
   nodeLatency: {
     name: 'sluice_node_request_duration_seconds',
     type: 'histogram',

@@ -75,6 +75,8 @@ export interface Metrics {
   spent(service: string, amountMsat: number): void;
   /** Credit given back after an upstream failure, msat. */
   refunded(service: string, amountMsat: number): void;
+  /** A refund or a void that could not be made in the store. */
+  chargeGivenUp(): void;
   upstreamHead(service: string, ms: number): void;
   nodeRequest(verb: string, ms: number): void;
   nodeError(verb: string, code: string): void;
@@ -124,6 +126,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
       counters.refunds.add(1, service);
       counters.refunded.add(amountMsat, service);
     },
+    chargeGivenUp: () => counters.chargesGivenUp.add(1),
     upstreamHead: (service, ms) => upstreamLatency.observe(service, ms / 1000),
     nodeRequest: (verb, ms) => nodeLatency.observe(verb, ms / 1000),
     nodeError: (verb, code) => counters.nodeErrors.add(1, verb, code),
@@ -161,6 +164,7 @@ function createCounters(registry: Registry) {
     spent: createCellCounter(METRICS.spent, registry),
     refunds: createCellCounter(METRICS.refunds, registry),
     refunded: createCellCounter(METRICS.refunded, registry),
+    chargesGivenUp: createCellCounter(METRICS.chargesGivenUp, registry),
     nodeErrors: createCellCounter(METRICS.nodeErrors, registry),
     storeErrors: createCellCounter(METRICS.storeErrors, registry),
     streamsOpened: createCellCounter(METRICS.streamsOpened, registry),

@@ -20,6 +20,8 @@ interface Model {
   readonly payments: Set<string>;
   /** Keys that may not spend again before the store's clock stands there. */
   readonly keys: Map<string, number>;
+  /** Keys that spent and were not given back, with their account. */
+  readonly made: Map<string, string>;
   /** Keys whose spend was given back. */
   readonly voided: Set<string>;
   /** The latest second seen: the store's clock does not go back. */
@@ -59,6 +61,7 @@ async function checkBooks(model: Model, store: Store): Promise<void> {
       // Purged, and what it was credited and spent with it.
       model.credited.delete(accountId);
       model.spent.delete(accountId);
+      for (const [name, owner] of model.made) if (owner === accountId) model.made.delete(name);
       continue;
     }
     const { creditedMsat, spentMsat, reservedMsat, expiredMsat, balanceMsat } = account;
@@ -148,6 +151,7 @@ const spend = fc.tuple(accountId, key, amount).map(([id, k, amountMsat]) =>
       assert.ok(canPay(before, amountMsat) || amountMsat === 0);
       model.keys.set(name, model.nowSec + SPEND_KEY_TTL_SEC);
       model.voided.delete(name);
+      model.made.set(name, id);
       add(model.spent, id, amountMsat);
     } else if (!known && canPay(before, amountMsat)) {
       assert.ok(kind === 'repeated' || kind === 'voided', `${kind}, with money enough`);
@@ -162,9 +166,24 @@ const voidSpend = fc.tuple(accountId, key, amount).map(([id, k, amountMsat]) =>
     if (kind === 'voided') {
       assert.ok(!model.voided.has(name), 'a spend is given back once');
       model.voided.add(name);
+      model.made.delete(name);
       add(model.spent, id, -amountMsat);
     }
     if (kind === 'unknown') model.keys.set(name, model.nowSec + SPEND_KEY_TTL_SEC);
+  }),
+);
+
+const refundSpend = fc.tuple(accountId, key, amount).map(([id, k, amountMsat]) =>
+  command(`refund ${k} ${amountMsat}`, async (model, { store }) => {
+    const name = `${id} ${amountMsat} ${k}`;
+    // As a gateway does: only what it was told was spent, and once.
+    if (!model.made.delete(name)) return;
+    const { kind } = await store.refundSpend({ accountId: id, key: name, amountMsat });
+    assert.notEqual(kind, 'unknown-account');
+    if (kind === 'repeated') return;
+    model.voided.add(name);
+    model.keys.set(name, model.nowSec + SPEND_KEY_TTL_SEC);
+    add(model.spent, id, -amountMsat);
   }),
 );
 
@@ -230,7 +249,7 @@ const revoke = accountId.map((id) =>
   }),
 );
 
-const money = [redeem, redeem, credit, topUp, spend, spend, spend, voidSpend, attempt];
+const money = [redeem, redeem, credit, topUp, spend, spend, spend, voidSpend, refundSpend, attempt];
 const streams = [reserve, reserve, commit, commit, release];
 // Rare, because little happens to an account after it.
 const seldomRevoke = fc.oneof({ weight: 1, arbitrary: revoke }, { weight: 9, arbitrary: purge });
@@ -248,6 +267,7 @@ export function emptyModel(): Model {
     spent: new Map(),
     payments: new Set(),
     keys: new Map(),
+    made: new Map(),
     voided: new Set(),
     nowSec: 0,
   };

@@ -24,7 +24,9 @@ function spendKeys(
        SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM spend_keys WHERE period = ?1 - 1 AND key = ?2)
        ON CONFLICT DO NOTHING`,
   );
-  const setVoided = db.prepare('UPDATE spend_keys SET voided = 1 WHERE period IN (?, ?) AND key = ?');
+  const setVoided = db.prepare(
+    'UPDATE spend_keys SET voided = 1, period = ?1 WHERE period IN (?1, ?1 - 1) AND key = ?2',
+  );
   const forget = db.prepare(
     'DELETE FROM spend_keys WHERE (period, key) IN (SELECT period, key FROM spend_keys WHERE period < ? LIMIT ?)',
   );
@@ -44,8 +46,7 @@ function spendKeys(
       return add.run(periodOf(nowSec), key, accountRef, amountMsat, Number(voided)).changes === 1;
     },
     voidSpendKey(key, nowSec) {
-      const period = periodOf(nowSec);
-      setVoided.run(period, period - 1, key);
+      setVoided.run(periodOf(nowSec), key);
     },
     forgetSpendKeys: (nowSec, limit) => Number(forget.run(periodOf(nowSec) - 1, limit).changes),
   };

@@ -2,6 +2,7 @@ import type { AccountRow, AttemptRow, Books } from '../books.ts';
 import {
   type Attempt,
   type AttemptEnd,
+  type AttemptEndOutcome,
   type AttemptOutcome,
   MAX_FREE_RETRIES,
   SPEND_KEY_TTL_SEC,
@@ -68,10 +69,11 @@ export function endAttempt(
   accountId: string,
   key: string,
   end: AttemptEnd,
-): void {
+): AttemptEndOutcome {
   const row = books.account(accountId);
   const attempt = books.attempt(key);
-  if (row === undefined || attempt?.accountRef !== row.ref || attempt.state !== 'in-flight') return;
+  if (row === undefined || attempt?.accountRef !== row.ref || attempt.state !== 'in-flight')
+    return { kind: 'unknown' };
   if (end === 'refunded' && attempt.freeRetries > 0) {
     // Nothing was taken for this retry. The price was for an answer before it, which the client may have read to its last byte.
     const freeRetries = attempt.freeRetries - 1;
@@ -81,12 +83,13 @@ export function endAttempt(
       freeRetries,
       forgetAtSec: nowSec + SPEND_KEY_TTL_SEC,
     });
-    return;
+    return { kind: 'ended' };
   }
   if (end === 'refunded') {
     books.removeAttempt(key);
     refund(books, row, attempt.amountMsat, nowSec);
-    return;
+  } else {
+    books.saveAttempt({ ...attempt, state: end, forgetAtSec: nowSec + SPEND_KEY_TTL_SEC });
   }
-  books.saveAttempt({ ...attempt, state: end, forgetAtSec: nowSec + SPEND_KEY_TTL_SEC });
+  return { kind: 'ended' };
 }

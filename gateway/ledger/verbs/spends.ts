@@ -1,5 +1,5 @@
 import type { AccountRow, Books } from '../books.ts';
-import { type Spend, type SpendOutcome, StoreError, type VoidOutcome } from '../store.ts';
+import { type RefundOutcome, type Spend, type SpendOutcome, StoreError, type VoidOutcome } from '../store.ts';
 import { debit, refund, refusalOf } from './accounts.ts';
 
 /** Rule of {@link Store.spend}. */
@@ -53,6 +53,24 @@ export function voidSpend(books: Books, nowSec: number, asked: Spend): VoidOutco
   books.voidSpendKey(asked.key, nowSec);
   refund(books, row, known.amountMsat, nowSec);
   return { kind: 'voided' };
+}
+
+/** Rule of {@link Store.refundSpend}. */
+export function refundSpend(books: Books, nowSec: number, asked: Spend): RefundOutcome {
+  const { key, amountMsat } = asked;
+  const row = books.account(asked.accountId);
+  const known = books.spendKey(key, nowSec);
+  if (known !== undefined) {
+    checkSame(known.accountRef, known.amountMsat, asked, row);
+    if (known.voided) return { kind: 'repeated' };
+  }
+  if (row === undefined) return { kind: 'unknown-account' };
+  if (row.spentMsat < amountMsat)
+    throw new StoreError('invalid', 'More is to be given back than was ever spent; nothing was changed.');
+  if (known === undefined) books.addSpendKey({ key, accountRef: row.ref, amountMsat, voided: true }, nowSec);
+  else books.voidSpendKey(key, nowSec);
+  refund(books, row, amountMsat, nowSec);
+  return { kind: 'refunded' };
 }
 
 function checkSame(accountRef: number, amountMsat: number, asked: Spend, row: AccountRow | undefined): void {

@@ -63,8 +63,8 @@ export function attemptContract(it: ContractTest): void {
     const { store } = subject;
     await fund(subject, ALICE, 1_000);
     await store.beginAttempt(attemptOf());
-    await store.endAttempt(ALICE, KEY, 'refunded');
-    await store.endAttempt(ALICE, KEY, 'refunded');
+    assert.deepEqual(await store.endAttempt(ALICE, KEY, 'refunded'), { kind: 'ended' });
+    assert.deepEqual(await store.endAttempt(ALICE, KEY, 'refunded'), { kind: 'unknown' });
     assert.equal(await balanceOf(store, ALICE), 1_000);
     assert.deepEqual(await store.beginAttempt(attemptOf({ fingerprint: hash(0x99) })), {
       kind: 'spent',

@@ -85,6 +85,7 @@ function* malformedDebits(): Generator<Verb> {
   for (const key of NOT_A_KEY) {
     yield (store) => store.spend({ ...spend, key });
     yield (store) => store.voidSpend({ ...spend, key });
+    yield (store) => store.refundSpend({ ...spend, key });
     yield (store) => store.beginAttempt({ ...attempt, key });
     yield (store) => store.beginAttempt({ ...attempt, fingerprint: key });
     yield (store) => store.endAttempt(ALICE, key, 'delivered');
@@ -97,6 +98,7 @@ function* malformedDebits(): Generator<Verb> {
     const amountMsat = amount as ReturnType<typeof msat>;
     yield (store) => store.spend({ ...spend, amountMsat });
     yield (store) => store.voidSpend({ ...spend, amountMsat });
+    yield (store) => store.refundSpend({ ...spend, amountMsat });
     yield (store) => store.settleOffer(hash(1), amountMsat);
   }
 }

@@ -125,6 +125,51 @@ export function spendContract(it: ContractTest): void {
     assert.equal(await balanceOf(store, ALICE), 5_000);
   });
 
+  it('a spend that was made is refunded once, however long ago its key was forgotten', async (subject) => {
+    const { store, clock } = subject;
+    await fund(subject, ALICE, 5_000);
+    for (const [n, elapsedSec] of [0, SPEND_KEY_TTL_SEC, 3 * SPEND_KEY_TTL_SEC, DAY_SEC].entries()) {
+      const spend = spendOf(`k${n}`);
+      await store.spend(spend);
+      clock.advanceSec(elapsedSec);
+      await purgeAll(store);
+      assert.deepEqual(await store.refundSpend(spend), { kind: 'refunded' });
+      for (let repeated = 0; repeated < SPEND_KEY_TTL_SEC; repeated += 100) {
+        assert.deepEqual(await store.refundSpend(spend), { kind: 'repeated' });
+        assert.deepEqual(await store.voidSpend(spend), { kind: 'repeated' });
+        assert.deepEqual(await store.spend(spend), { kind: 'voided' });
+        await purgeAll(store);
+        clock.advanceSec(repeated === 0 ? 99 : 100);
+      }
+      assert.equal(await balanceOf(store, ALICE), 5_000);
+    }
+  });
+
+  it('a hundred refunds of one spend at once, and its void, give it back once', async (subject) => {
+    const { store } = subject;
+    await fund(subject, ALICE, 5_000);
+    await store.spend(spendOf('a'));
+    const verbs = Array.from({ length: 100 }, (_, n) =>
+      n === 50 ? store.voidSpend(spendOf('a')) : store.refundSpend(spendOf('a')),
+    );
+    const kinds = (await Promise.all(verbs)).map(({ kind }) => kind);
+    assert.equal(kinds.filter((kind) => kind !== 'repeated').length, 1);
+    assert.equal(await balanceOf(store, ALICE), 5_000);
+  });
+
+  it('nothing is refunded that can’t have been spent', async (subject) => {
+    const { store } = subject;
+    assert.deepEqual(await store.refundSpend(spendOf('a')), { kind: 'unknown-account' });
+    await fund(subject, ALICE, 5_000);
+    await fund(subject, BOB, 5_000);
+    await store.spend(spendOf('a'));
+    await assertStoreError('invalid', store.refundSpend(spendOf('other', 1_001)));
+    await assertStoreError('invalid', store.refundSpend(spendOf('a', 999)));
+    await assertStoreError('invalid', store.refundSpend(spendOf('a', 1_000, BOB)));
+    assert.equal(await balanceOf(store, ALICE), 4_000);
+    assert.equal(await balanceOf(store, BOB), 5_000);
+  });
+
   it('keys are forgotten in the end', async (subject) => {
     const { store, clock } = subject;
     await fund(subject, ALICE, 5_000_000);
