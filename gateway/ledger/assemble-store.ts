@@ -95,13 +95,13 @@ function debitVerbs(
       checkSpend(asked);
       return engine.grouped('voidSpend', (books, nowSec) => voidSpend(books, nowSec, asked));
     },
-    beginAttempt: async (asked) => {
-      checkAttempt(asked);
-      return engine.grouped('beginAttempt', (books, nowSec) => beginAttempt(books, nowSec, asked));
     refundSpend: async (asked) => {
       checkSpend(asked);
       return engine.grouped('refundSpend', (books, nowSec) => refundSpend(books, nowSec, asked));
     },
+    beginAttempt: async (asked) => {
+      checkAttempt(asked);
+      return engine.grouped('beginAttempt', (books, nowSec) => beginAttempt(books, nowSec, asked));
     },
     endAttempt: async (accountId, key, end) => {
       checkAttemptEnd(accountId, key, end);

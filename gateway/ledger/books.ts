@@ -91,9 +91,9 @@ export interface KeyBooks {
   spendKey(key: string, nowSec: number): SpendKeyRow | undefined;
   /** False, and nothing changes, when the key is known. */
   addSpendKey(row: SpendKeyRow, nowSec: number): boolean;
+  /** From now on it is known for another SPEND_KEY_TTL_SEC. */
   voidSpendKey(key: string, nowSec: number): void;
   attempt(key: string): AttemptRow | undefined;
-  /** From now on it is known for another SPEND_KEY_TTL_SEC. */
   /** Adds or replaces. */
   saveAttempt(row: AttemptRow): void;
   removeAttempt(key: string): void;

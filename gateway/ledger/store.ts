@@ -298,7 +298,14 @@ export interface Store {
   redeem(claim: Claim): Promise<ClaimOutcome>;
 
   spend(spend: Spend): Promise<SpendOutcome>;
+  /** For a spend whose outcome the caller does not know. */
   voidSpend(spend: Spend): Promise<VoidOutcome>;
+  /**
+   * Gives back a spend that the caller was told was made, also when its key has been forgotten meanwhile: a request may take longer
+   * than a key lives. From then on the key is known for SPEND_KEY_TTL_SEC; a caller whose answer was lost repeats it within that time
+   * and never after it. More than the account ever spent is `invalid`.
+   */
+  refundSpend(spend: Spend): Promise<RefundOutcome>;
   beginAttempt(attempt: Attempt): Promise<AttemptOutcome>;
   endAttempt(accountId: string, key: string, end: AttemptEnd): Promise<AttemptEndOutcome>;
 
@@ -309,14 +316,7 @@ export interface Store {
    */
   commit(commits: readonly Commit[]): Promise<readonly CommitOutcome[]>;
   release(release: Release): Promise<ReleaseOutcome>;
-  /** For a spend whose outcome the caller does not know. */
 
-  /**
-   * Gives back a spend that the caller was told was made, also when its key has been forgotten meanwhile: a request may take longer
-   * than a key lives. From then on the key is known for SPEND_KEY_TTL_SEC; a caller whose answer was lost repeats it within that time
-   * and never after it. More than the account ever spent is `invalid`.
-   */
-  refundSpend(spend: Spend): Promise<RefundOutcome>;
   /** `undefined` when nothing was ever credited to it, or it was purged. */
   account(accountId: string): Promise<Account | undefined>;
   /**
