@@ -92,9 +92,9 @@ test('whatever happens to a stream for seconds, what is billed is the ceiling of
         assert.ok(spent <= credited);
         const deliveredMs = Math.round(report.deliveredUnits * 1000);
         assert.ok(deliveredMs <= openMs, `${deliveredMs} of ${openMs} ms`);
-        // What was set aside may end between two ticks; until the tick nothing passes, and nothing is billed.
+        // What was set aside may end between two ticks (100 ms), and this loop sees it a step (50 ms) later; nothing is billed meanwhile.
         const ends = 1 + steps.filter(({ kind }) => kind === 'credit').length;
-        if (report.heldMs === 0 && report.cutBy === undefined) assert.ok(deliveredMs > openMs - 100 * ends);
+        if (report.heldMs === 0 && report.cutBy === undefined) assert.ok(deliveredMs > openMs - 150 * ends);
         const rich = Math.max(firstMsat, 1_000) >= costOf(rate, openMs + 2_000);
         if (rich && steps.every(({ kind }) => kind !== 'weather')) assert.equal(deliveredMs, openMs);
         if (report.cutBy !== 'lease-lost' && awayMs(steps) < NEAR_TTL_MS) {
