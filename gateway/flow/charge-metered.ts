@@ -156,5 +156,6 @@ async function finalUnits(deps: MeteredDeps, { usage, meter }: MeteredCharge): P
   if (usage === undefined) return {};
   const bill = await usage.end();
   deps.onUsage(meter.terms.service, bill);
-  return { units: bill.costMsat };
+  // It may be more than the estimate or the bound that was set aside, and the account may have it.
+  return { units: bill.costMsat, payFrom: 'balance' };
 }

@@ -20,11 +20,8 @@ export async function settleTab(
   let tried = false;
   await settling.settle(async () => {
     const { lease } = tab;
-    if (lease.pending !== undefined) {
-      const [outcome] = await ledger.commit([lease.pending]);
-      if (outcome === undefined) throw new StoreError('unavailable', 'the store gave no outcome');
-      tab.applied(outcome, lease.renewedAtMs);
-    }
+    if (lease.pending !== undefined) await commitPending(tab, ledger);
+    await coverTruth(tab, ledger);
     if (lease.gone) return;
     const spendMsat = lease.owed(tab.finalUnits);
     const again = tried;
@@ -34,4 +31,31 @@ export async function settleTab(
     // Gone at the first try: the lease expired, and what it owed is lost. Gone at a later one: the first did it.
     tab.released(outcome.kind === 'released' || again ? spendMsat : undefined);
   });
+}
+
+/** Reservations that are tried for what is short: all of it, then what the store has said that there is. */
+const COVER_TRIES = 2;
+
+/**
+ * What an upstream reports at its end may be more than was set aside for it, and the account may have it. Nothing else is ever short
+ * here: what is counted while it passes waits until it is covered.
+ */
+async function coverTruth(tab: Tab, ledger: Pick<Ledger, 'commit'>): Promise<void> {
+  const { lease, finalUnits } = tab;
+  for (let tries = 0; tries < COVER_TRIES && !lease.gone && lease.shortOf(finalUnits) > 0; tries += 1) {
+    const first = tries === 0;
+    if (!first && lease.balanceMsat === 0) return;
+    const needUnits = first ? finalUnits : lease.coveredUnits;
+    const ask = { deliveredUnits: finalUnits, needUnits, wantUnits: finalUnits, credited: first };
+    lease.prepare(ask, lease.renewedAtMs);
+    await commitPending(tab, ledger);
+  }
+}
+
+async function commitPending(tab: Tab, ledger: Pick<Ledger, 'commit'>): Promise<void> {
+  const { lease } = tab;
+  if (lease.pending === undefined) return;
+  const [outcome] = await ledger.commit([lease.pending]);
+  if (outcome === undefined) throw new StoreError('unavailable', 'the store gave no outcome');
+  tab.applied(outcome, lease.renewedAtMs);
 }

@@ -83,6 +83,10 @@ export class Stream implements Meter, Member {
     return this.#tab.lease.balanceMsat;
   }
 
+  get setAsideMsat(): Msat {
+    return this.#tab.lease.reservedMsat;
+  }
+
   get cutBy(): CutReason | undefined {
     return this.#cutBy;
   }

@@ -369,8 +369,11 @@ export class Tab implements Timed {
     this.members.delete(member);
     if (this.members.size > 0 || this.state.kind === 'ended') return;
     const { quantity } = this;
-    if (how.units !== undefined && !(quantity instanceof Seconds)) quantity.correct(how.units);
+    const { units, payFrom } = how;
+    if (units !== undefined && !(quantity instanceof Seconds)) quantity.correct(units);
     this.end(undefined, nowMs);
+    // It may be more than is set aside: the settling asks for the rest.
+    if (units !== undefined && payFrom === 'balance') this.finalUnits = units;
     if (how.waive === true && !this.settings.shared) this.finalUnits = 0;
   }
 

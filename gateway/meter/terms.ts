@@ -91,6 +91,8 @@ export interface MeterReport {
 export interface MeterEnd {
   /** The true total in the price's units (bytes that left, tokens that were reported). Not for seconds. */
   readonly units?: number;
+  /** What pays for a total over what is set aside: nothing (the default), or the balance, as far as it goes. */
+  readonly payFrom?: 'set-aside' | 'balance';
   /** Nothing more is billed: the upstream failed before its first byte. */
   readonly waive?: boolean;
 }
@@ -155,6 +157,8 @@ export interface Meter {
   readonly terms: MeterTerms;
   /** Left after the first reservation, msat; then as the store last said. */
   readonly balanceMsat: Msat;
+  /** What is set aside now, msat: it is a part of the balance again when nothing is billed. */
+  readonly setAsideMsat: Msat;
   /** For an HTTP response. */
   readonly tap: MeterTap;
   /** For a request's body, when requests are counted. */

@@ -161,7 +161,8 @@ test('an upstream that fails, or answers with a status that is not charged, cost
     const asking = ask(`${shop.gateway.url}/quote`, { headers: { authorization: credential } });
     const { res } = await shop.asked();
     res.writeHead(status).end('no');
-    assert.equal((await asking).status, status);
+    const answer = await asking;
+    assert.deepEqual([answer.status, answer.headers['l402-balance-msat']], [status, '100000']);
   }
   const asking = ask(`${shop.gateway.url}/quote`, { headers: { authorization: credential } });
   (await shop.asked()).req.socket.destroy();
