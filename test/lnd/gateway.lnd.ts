@@ -287,7 +287,7 @@ test('a thousand challenges at once: each is answered, by an invoice of its own 
   assert.equal(await statusCode(gateway.url, await buy(gateway, '/quote')), 200);
 });
 
-test('a credential that another service sold is refused with a challenge', async (t) => {
+test('a credential with another preimage is answered with a challenge', async (t) => {
   const { gateway } = await openStall(t, '10 sat');
   const credential = await buy(gateway, '/quote');
   const [status] = await statusOf(gateway, `${credential.slice(0, -64)}${'0'.repeat(64)}`);

@@ -1,0 +1,61 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { eventually } from '../support/eventually.ts';
+
+/** A gateway in a process of its own, that may be killed and started again at the same address. */
+export interface GatewayProcess {
+  readonly url: string;
+  start(): Promise<void>;
+  /** As a power cut would end it. */
+  kill(): Promise<void>;
+  /** As an operator would. */
+  stop(): Promise<void>;
+}
+
+const MAIN = path.join(import.meta.dirname, '..', '..', 'gateway', 'main.ts');
+
+/** Prepares a gateway in a folder. @param config - its file, without the listeners */
+export async function gatewayProcess(folder: string, config: object): Promise<GatewayProcess> {
+  const [port, adminPort] = [await freePort(), await freePort()];
+  const file = path.join(folder, 'sluice.yaml');
+  const listeners = { listen: `127.0.0.1:${port}`, admin: `127.0.0.1:${adminPort}`, data: folder };
+  // JSON is YAML.
+  writeFileSync(file, JSON.stringify({ ...listeners, ...config }));
+  const url = `http://127.0.0.1:${port}`;
+  let child: ChildProcess | undefined;
+  const end = async (signal: 'SIGKILL' | 'SIGTERM'): Promise<void> => {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+  };
+  return {
+    url,
+    async start() {
+      const log = openSync(path.join(folder, 'gateway.log'), 'a');
+      child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, '-c', file], {
+        stdio: ['ignore', log, log],
+      });
+      const answers = async () =>
+        await fetch(`${url}/.l402/account`).then(
+          () => true,
+          () => false,
+        );
+      await eventually(answers, (there) => there);
+    },
+    kill: () => end('SIGKILL'),
+    stop: () => end('SIGTERM'),
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}

@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { z } from 'zod';
+import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
+import type { LightningNode, Payer } from '../../node/node.ts';
+import { termsOf } from '../e2e/scene.ts';
+import { startUpstream } from '../proxy/wire.ts';
+import { eventually } from '../support/eventually.ts';
+import { clientOf, openRealNetwork, type RealNetwork } from './bench.ts';
+import { type Bought, type Customer, createCustomer } from './customer.ts';
+import { type GatewayProcess, gatewayProcess } from './gateway-process.ts';
+
+/*
+ * Gateway and node are killed at random points while buyers go on buying. Afterwards the books of the gateway and of LND
+ * must agree to the millisatoshi. SLUICE_GATEWAY_KILLS and SLUICE_LND_KILLS set how often.
+ */
+
+const { SLUICE_GATEWAY_KILLS = '50', SLUICE_LND_KILLS = '10' } = process.env;
+const CUSTOMERS = 4;
+const PRICE_MSAT = 10_000;
+
+let network: RealNetwork;
+let node: LightningNode & Payer;
+let payer: Payer;
+
+before(async () => {
+  network = await openRealNetwork();
+  node = clientOf(network.merchant, 'invoice');
+  payer = clientOf(network.customer, 'admin');
+});
+
+after(async () => {
+  await Promise.all([node.close(), payer.close()]);
+  await network.close();
+});
+
+test('after kills of gateway and LND under load, credits are what LND settled, to the msat', {
+  timeout: 900_000,
+}, async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'sluice-kill-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  let forwarded = 0;
+  const upstream = await startUpstream((_req, res) => {
+    forwarded += 1;
+    res.end('paid for');
+  });
+  t.after(() => upstream.close());
+  const gateway = await gatewayProcess(folder, configFor(network, upstream.origin));
+  await gateway.start();
+  t.after(() => gateway.stop());
+
+  const enough = new AbortController();
+  const customers = Array.from({ length: CUSTOMERS }, () => createCustomer(gateway.url, payer));
+  const running = customers.map((customer) => customer.run(enough.signal));
+  await killAll(gateway, network);
+  enough.abort();
+  await Promise.all(running);
+
+  const bought = customers.flatMap((customer) => customer.bought);
+  const settled = await settledAmong(bought);
+  const total = await settledInAll(network);
+  assert.equal(sum(settled.map(({ paidMsat }) => paidMsat)), total, 'LND settled only what was bought');
+  const presented = await presentAll(gateway, settled);
+  await gateway.stop();
+  await checkBooks(folder, settled, total, {
+    served: sum(customers.map(({ served }) => served)) + presented.served,
+    unanswered: sum(customers.map(({ unanswered }) => unanswered)),
+    forwarded,
+  });
+  t.diagnostic(describe(customers, settled, total));
+});
+
+/** Each at a random point of the work that goes on meanwhile. */
+async function killAll(gateway: GatewayProcess, { merchant, ready }: RealNetwork): Promise<void> {
+  const ofGateway = async (): Promise<void> => {
+    for (let count = 0; count < Number(SLUICE_GATEWAY_KILLS); count += 1) {
+      await wait(Math.random() * 800);
+      await gateway.kill();
+      await gateway.start();
+    }
+  };
+  const ofNode = async (): Promise<void> => {
+    for (let count = 0; count < Number(SLUICE_LND_KILLS); count += 1) {
+      await wait(Math.random() * 3_000);
+      await merchant.kill();
+      await merchant.start();
+      await ready();
+    }
+  };
+  await Promise.all([ofGateway(), ofNode()]);
+}
+
+interface Settled extends Bought {
+  readonly paidMsat: number;
+  readonly preimage: string;
+}
+
+/** What LND was paid for, also where the payer never heard of it. */
+async function settledAmong(bought: readonly Bought[]): Promise<Settled[]> {
+  const settled: Settled[] = [];
+  for (const one of bought) {
+    const state = await node.lookupInvoice(one.paymentHash);
+    if (state?.kind === 'settled')
+      settled.push({ ...one, paidMsat: state.paidMsat, preimage: state.preimage });
+  }
+  return settled;
+}
+
+const listSchema = z.object({
+  invoices: z.array(z.object({ state: z.string(), amt_paid_msat: z.string() })),
+});
+
+/** All that LND ever settled, by its own list. */
+async function settledInAll({ merchant, customer }: RealNetwork): Promise<number> {
+  // Payments that a kill has left under way come to their end first.
+  await eventually(
+    async () => JSON.stringify(await customer.ask('GET', '/v1/channels')),
+    (channels) => !channels.includes('"hash_lock"'),
+  );
+  const { invoices } = listSchema.parse(await merchant.ask('GET', '/v1/invoices?num_max_invoices=100000'));
+  return sum(invoices.filter(({ state }) => state === 'SETTLED').map((one) => Number(one.amt_paid_msat)));
+}
+
+/** Presents every paid credential once more: what nobody had claimed is claimed now. */
+async function presentAll({ url }: GatewayProcess, settled: readonly Settled[]): Promise<{ served: number }> {
+  let served = 0;
+  for (const { kind, macaroon, preimage } of settled) {
+    if (kind === 'top-up') continue;
+    const headers = { Authorization: `L402 ${macaroon}:${preimage}` };
+    const response = await fetch(`${url}/quote`, { headers });
+    await response.text();
+    assert.ok([200, 402].includes(response.status), String(response.status));
+    if (response.status === 200) served += 1;
+  }
+  return { served };
+}
+
+interface Counts {
+  readonly served: number;
+  readonly unanswered: number;
+  readonly forwarded: number;
+}
+
+async function checkBooks(
+  folder: string,
+  settled: readonly Settled[],
+  total: number,
+  counts: Counts,
+): Promise<void> {
+  const file = path.join(folder, 'ledger.db');
+  const store = await openSqliteStore({ file, nowMs: Date.now, spendDurability: 'normal' });
+  try {
+    const owed = new Map<string, number>();
+    for (const { macaroon, paidMsat } of settled) {
+      const { accountId } = termsOf(`L402 ${macaroon}:`);
+      owed.set(accountId, (owed.get(accountId) ?? 0) + paidMsat);
+    }
+    let [credited, spent] = [0, 0];
+    for (const [accountId, paidMsat] of owed) {
+      const account = await store.account(accountId);
+      assert.equal(account?.creditedMsat, paidMsat, `account ${accountId}`);
+      credited += account?.creditedMsat ?? 0;
+      spent += account?.spentMsat ?? 0;
+    }
+    assert.equal(credited, total);
+    const { served, unanswered, forwarded } = counts;
+    assert.equal(spent % PRICE_MSAT, 0);
+    assert.ok(spent / PRICE_MSAT >= served, `${spent / PRICE_MSAT} calls charged, ${served} served`);
+    assert.ok(
+      spent / PRICE_MSAT <= served + unanswered,
+      `${spent / PRICE_MSAT} charged, ${served}+${unanswered}`,
+    );
+    assert.ok(forwarded >= served);
+  } finally {
+    await store.close();
+  }
+}
+
+function configFor({ merchant }: RealNetwork, upstream: string): object {
+  return {
+    node: {
+      type: 'lnd',
+      url: merchant.url,
+      tlsCertFile: merchant.tlsCertFile,
+      macaroonFile: merchant.macaroonFile('invoice'),
+    },
+    log: { level: 'warn', format: 'json' },
+    challenge: { burst: 10_000, perMinute: 10_000, maxPerClient: 10_000 },
+    services: [{ name: 'quote', path: '/quote', price: '10 sat', upstream }],
+  };
+}
+
+function describe(customers: readonly Customer[], settled: readonly Settled[], total: number): string {
+  const served = sum(customers.map((customer) => customer.served));
+  const unanswered = sum(customers.map((customer) => customer.unanswered));
+  return `${settled.length} payments of ${total} msat, ${served} calls served, ${unanswered} unanswered`;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}
