@@ -11,6 +11,7 @@ import {
   checkOffer,
   checkPage,
   checkPaymentHash,
+  checkPaymentHashes,
   checkRelease,
   checkReserve,
   checkRevocation,
@@ -25,6 +26,7 @@ import { claim, credit, redeem } from './verbs/claims.ts';
 import { admitMasterKeys, increment, newGeneration, raise, revoke } from './verbs/identity.ts';
 import { commitAll, release, reserve } from './verbs/leases.ts';
 import { dropOffer, offer, settleOffer } from './verbs/offers.ts';
+import { paymentEntry } from './verbs/payments.ts';
 import { purge } from './verbs/purge.ts';
 import { refundSpend, spend, voidSpend } from './verbs/spends.ts';
 
@@ -44,6 +46,7 @@ export function assembleStore(engine: Engine): Store {
     ...leaseVerbs(engine),
     ...accountVerbs(engine),
     ...offerVerbs(engine),
+    ...paymentVerbs(engine),
     purge: () => engine.grouped('purge', purge),
     totals: () => engine.read('totals', (books) => books.totals()),
     ping: () => engine.read('ping', (books) => void books.generation()),
@@ -194,5 +197,15 @@ function offerVerbs(
       checkCursor('cursor', cursor);
       return engine.durable('advanceSettlementCursor', (books) => raise(books, 'settlement-cursor', cursor));
     },
+  };
+}
+
+function paymentVerbs(engine: Engine): Part<'paymentEntries' | 'purgeWatermark'> {
+  return {
+    paymentEntries: async (paymentHashes) => {
+      checkPaymentHashes(paymentHashes);
+      return engine.read('paymentEntries', (books) => paymentHashes.map((hash) => paymentEntry(books, hash)));
+    },
+    purgeWatermark: () => engine.read('purgeWatermark', (books) => books.counter('watermark')),
   };
 }

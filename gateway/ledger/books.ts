@@ -81,6 +81,8 @@ export interface ClaimBooks {
   claim(paymentHash: string): Claim | undefined;
   addClaim(claim: Claim): void;
   hasCredit(creditKey: string): boolean;
+  /** What was credited under that key; `undefined` when nothing was, or it is forgotten. */
+  creditedMsat(creditKey: string): Msat | undefined;
   addCredit(credit: Credit): void;
   /** Forgets claims that were minted to end at or before `watermarkSec`; how many. Credits likewise. */
   forgetClaims(watermarkSec: number, limit: number): number;

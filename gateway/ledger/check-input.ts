@@ -51,6 +51,11 @@ export function checkPaymentHash(paymentHash: string): void {
   checkText('paymentHash', paymentHash, PAYMENT_HASH);
 }
 
+export function checkPaymentHashes(paymentHashes: readonly string[]): void {
+  if (paymentHashes.length > MAX_PAGE) refuse('paymentHashes', `must be at most ${MAX_PAGE}`);
+  for (const paymentHash of paymentHashes) checkPaymentHash(paymentHash);
+}
+
 export function checkClaim(claim: Claim): void {
   checkPaymentHash(claim.paymentHash);
   checkAccountId(claim.accountId);

@@ -32,6 +32,8 @@ export interface Ledger
     | 'openOffers'
     | 'offersOf'
     | 'dropOffer'
+    | 'paymentEntries'
+    | 'purgeWatermark'
     | 'settlementCursor'
     | 'advanceSettlementCursor'
     | 'totals'

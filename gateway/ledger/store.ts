@@ -231,6 +231,17 @@ export type SettleOutcome =
     }
   | { readonly kind: 'no-offer' | 'underpaid' | 'too-late' };
 
+/** What the books hold of one payment hash, for reconciliation; `undefined`: nothing of that kind, or it was purged. */
+export interface PaymentEntry {
+  readonly paymentHash: string;
+  readonly claim: Claim | undefined;
+  readonly offer: (Offer & { readonly settled: boolean }) | undefined;
+  /** Credited under the payment hash. */
+  readonly creditedMsat: Msat | undefined;
+  /** Credited under `<hash>:excess`. */
+  readonly excessMsat: Msat | undefined;
+}
+
 /** One revocation; `until` as Unix seconds, when nothing of that account can be valid any more. */
 export interface Revocation {
   readonly accountId: string;
@@ -336,6 +347,11 @@ export interface Store {
   offersOf(accountId: string): Promise<readonly Offer[]>;
   /** The node says that its invoice is cancelled, or expired and unpaid. */
   dropOffer(paymentHash: string): Promise<void>;
+
+  /** What the books hold of each payment hash, in the same order; at most 1,000 hashes. Changes nothing. */
+  paymentEntries(paymentHashes: readonly string[]): Promise<readonly PaymentEntry[]>;
+  /** Unix seconds: claims, credits and offers that ended at or before it may have been purged; 0 before the first purge. */
+  purgeWatermark(): Promise<number>;
 
   settlementCursor(): Promise<number>;
   /** Only moves forward; a smaller cursor changes nothing. */

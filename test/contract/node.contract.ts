@@ -3,7 +3,14 @@ import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { checkInvoice, decodeInvoice } from '../../node/bolt11.ts';
 import { msat } from '../../node/msat.ts';
-import { type Invoice, type LightningNode, NodeError, type Payer, type Settlement } from '../../node/node.ts';
+import {
+  type Invoice,
+  type LightningNode,
+  NodeError,
+  type Payer,
+  type SettledInvoice,
+  type Settlement,
+} from '../../node/node.ts';
 import type { Simnet } from '../../node/simnet/types.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -59,6 +66,7 @@ export function nodeContract(name: string, openBench: () => Promise<NodeBench>):
     });
   describe(`${name}: receiving`, () => receiving(on));
   describe(`${name}: settlements`, () => settling(on));
+  describe(`${name}: listing`, () => listing(on));
   describe(`${name}: paying`, () => paying(on));
   describe(`${name}: failing`, () => failing(on));
 }
@@ -219,6 +227,35 @@ function settling(on: On): void {
     await setOffline(true);
     await ended;
     await setOffline(false);
+  });
+}
+
+function listing(on: On): void {
+  on('settled invoices are listed back in time with their memos, page by page', async (bench) => {
+    const { node } = bench;
+    assert.ok(node.settledInvoices);
+    const fromSec = bench.nowSec() - CLOCK_SLACK_SEC;
+    const [first, unpaid, last] = await Promise.all([issue(node), issue(node), issue(node)]);
+    for (const invoice of [first, last]) await pay(bench, invoice);
+    const seen = new Map<string, SettledInvoice>();
+    let before = 0;
+    for (let pages = 0; pages < 20; pages += 1) {
+      const page = await node.settledInvoices({ createdFromSec: fromSec, before, limit: 1 });
+      for (const invoice of page.invoices) seen.set(invoice.paymentHash, invoice);
+      if (page.next === undefined) break;
+      assert.ok(before === 0 || page.next < before, 'each page is older');
+      before = page.next;
+    }
+    assert.equal(seen.has(unpaid.paymentHash), false);
+    for (const invoice of [first, last]) {
+      const listed = seen.get(invoice.paymentHash);
+      assert.deepEqual([listed?.memo, listed?.paidMsat], ['test', 10_000]);
+      assert.equal(listed?.expiresAtSec, invoice.expiresAtSec);
+      assert.equal(listed?.createdAtSec, invoice.expiresAtSec - 60);
+      assertBetween(listed?.settledAtSec ?? 0, fromSec, bench.nowSec() + CLOCK_SLACK_SEC);
+    }
+    const none = { createdFromSec: bench.nowSec() + 3_600, before: 0, limit: 100 };
+    assert.deepEqual(await node.settledInvoices(none), { invoices: [] });
   });
 }
 

@@ -143,6 +143,7 @@ function claimBooks({ claims, credits }: Tables): ClaimBooks {
     claim: (paymentHash) => claims.get(paymentHash),
     addClaim: (claim) => void claims.set(claim.paymentHash, { ...claim }),
     hasCredit: (creditKey) => credits.has(creditKey),
+    creditedMsat: (creditKey) => credits.get(creditKey)?.amountMsat,
     addCredit: (credit) => void credits.set(credit.creditKey, { ...credit }),
     forgetClaims: (watermarkSec, limit) => forget(claims, limit, (row) => row.expiresAtSec <= watermarkSec),
     forgetCredits: (watermarkSec, limit) => forget(credits, limit, (row) => row.expiresAtSec <= watermarkSec),

@@ -22,6 +22,7 @@ export function claimsTable(db: DatabaseSync): ClaimBooks {
     'INSERT INTO claims (payment_hash, account_id, service, credit_msat, expires_at_sec) VALUES (?, ?, ?, ?, ?)',
   );
   const credit = db.prepare('SELECT 1 FROM credits WHERE credit_key = ?');
+  const creditAmount = db.prepare('SELECT amount_msat FROM credits WHERE credit_key = ?');
   const addCredit = db.prepare(
     'INSERT INTO credits (credit_key, account_id, amount_msat, expires_at_sec) VALUES (?, ?, ?, ?)',
   );
@@ -42,6 +43,10 @@ export function claimsTable(db: DatabaseSync): ClaimBooks {
       addClaim.run(asked.paymentHash, asked.accountId, asked.service, asked.creditMsat, asked.expiresAtSec);
     },
     hasCredit: (creditKey) => credit.get(creditKey) !== undefined,
+    creditedMsat(creditKey) {
+      const row = creditAmount.get(creditKey);
+      return row === undefined ? undefined : amount(row, 'amount_msat');
+    },
     addCredit(asked) {
       addCredit.run(asked.creditKey, asked.accountId, asked.amountMsat, asked.expiresAtSec);
     },
