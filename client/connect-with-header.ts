@@ -37,7 +37,10 @@ export function connectWithHeader(request: HandshakeRequest): Promise<Handshake<
     });
     socket.once('open', () => {
       done();
-      resolve({ response: new Response(null, upgrade === undefined ? {} : { headers: upgrade }), socket });
+      // Until the handshake is written down nothing piles up here: the other side has to wait.
+      socket.pause();
+      const response = new Response(null, upgrade === undefined ? {} : { headers: upgrade });
+      resolve({ response, socket, flow: () => socket.resume() });
     });
     socket.once('unexpected-response', (_, answer) => {
       done();

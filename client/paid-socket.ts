@@ -9,6 +9,7 @@ import type { Shop } from './visit.ts';
 
 /** What is used of a WebSocket: that of a browser and that of the `ws` package have it. */
 export interface SocketLike {
+  readonly readyState: number;
   send(data: string): void;
   close(code?: number, reason?: string): void;
   addEventListener(
@@ -37,6 +38,8 @@ export interface HandshakeRequest {
 export interface Handshake<S extends SocketLike> {
   readonly response: Response;
   readonly socket?: S;
+  /** Lets messages come that were held back until now, where a connector can hold them back. */
+  readonly flow?: () => void;
 }
 
 /** Makes handshakes: `connectWithCookie` in a browser, `connectWithHeader` of `sluice/client/node` in Node. */
@@ -85,6 +88,8 @@ export class SocketRefusedError extends Error {
 /** Close code of a gateway: the money ran out. */
 const PAYMENT_NEEDED = 4402;
 const CLOSED_NORMALLY = 1000;
+const BROKEN = 1006;
+const STATE_CLOSED = 3;
 const MAX_NOTICE_CHARACTERS = 1_024;
 
 /**
@@ -100,6 +105,7 @@ export async function openPaidSocket<S extends SocketLike>(
   const { url, httpUrl } = toUrls(target);
   const { connect, protocols = [], signal } = options;
   let socket: S | undefined;
+  let flow: (() => void) | undefined;
   const inbox = createInbox(options.onMessage);
   // A handshake is a GET: everything that holds for a paid request holds for it too.
   const handshake = async (_: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
@@ -117,33 +123,35 @@ export async function openPaidSocket<S extends SocketLike>(
       onMessage: inbox.take,
     });
     socket = made.socket;
+    flow = made.flow;
     return made.response;
   };
-  const visited = await payAndSend(
-    { ...shop, fetch: handshake },
-    {
-      url: httpUrl,
-      method: 'GET',
-      headers: new Headers(options.headers),
-      settings: {},
-      signal,
-      idempotent: true,
-    },
-  );
+  const headers = new Headers(options.headers);
+  const request = { url: httpUrl, method: 'GET', headers, settings: {}, signal, idempotent: true };
+  const paying = payAndSend({ ...shop, fetch: handshake }, request);
+  const visited = await paying.catch((error: unknown) => {
+    // Nobody would be left to end it, and it would be charged on.
+    socket?.close();
+    throw error;
+  });
   if (socket === undefined) {
     await visited.response.body?.cancel().catch(() => undefined);
     throw new SocketRefusedError(visited.response.status);
   }
   const follower = followVisit(shop, httpUrl, visited, options);
   const { promise: done, resolve } = Promise.withResolvers<SocketSummary>();
-  socket.addEventListener('close', ({ code, reason }) => {
+  const onClose = ({ code, reason }: { readonly code: number; readonly reason: string }): void => {
     const end: StreamEnd = code === PAYMENT_NEEDED ? 'cut' : code === CLOSED_NORMALLY ? 'complete' : 'failed';
     const elapsedMs = shop.clock.nowMs() - beganMs;
     void conclude(shop, visited, follower, { end, bytes: inbox.bytes(), elapsedMs }).then((summary) =>
       resolve({ ...summary, code, reason }),
     );
-  });
+  };
+  // It may have closed while its handshake was written down.
+  if (socket.readyState === STATE_CLOSED) onClose({ code: BROKEN, reason: '' });
+  else socket.addEventListener('close', onClose);
   inbox.open(follower);
+  flow?.();
   return {
     socket,
     done,
