@@ -1,11 +1,16 @@
 import { LRUCache } from 'lru-cache';
 import type { LightningNode } from '../node/node.ts';
+import type { Catalog } from './catalog.ts';
 import { type AccountEvents, createAccountEvents } from './endpoints/account-events.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { createSessionTable, type SessionTable } from './session/table.ts';
+import type { ApplyDeps } from './settlements/apply-settlement.ts';
 import { createSettlementFeed, type SettlementFeed } from './settlements/feed.ts';
+import { invoiceTag } from './settlements/invoice-tag.ts';
+import { createReconciler, type Reconciler } from './settlements/reconciler.ts';
+import { soldForSec } from './sold-for.ts';
 
 /** What the flow, the helper endpoints and the settlement feed tell each other about accounts, within this process. */
 export interface Accounts {
@@ -21,6 +26,8 @@ export interface Accounts {
   credited(accountId: string): void;
   /** Starts to consume the node's settlements. */
   startFeed(parts: FeedParts): SettlementFeed;
+  /** Starts to reconcile, soon and once a day. */
+  startReconciler(parts: ReconcilerParts): Reconciler;
 }
 
 /** What the feed needs of the gateway. */
@@ -30,6 +37,11 @@ export interface FeedParts {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly nowMs: () => number;
+}
+
+/** What reconciling needs of the gateway. */
+export interface ReconcilerParts extends FeedParts {
+  readonly catalog: () => Catalog;
 }
 
 /** Payments that are remembered as counted. */
@@ -44,6 +56,17 @@ export function assembleAccounts({ nowMs }: { readonly nowMs: () => number }): A
   const credited = (accountId: string): void => {
     for (const listener of creditListeners) listener(accountId);
   };
+  // Whoever credits a payment here tells the same.
+  const told: Pick<ApplyDeps, 'onSettled' | 'onOfferSettled' | 'onCredited'> = {
+    onSettled: (paymentHash) => {
+      for (const listener of listeners) listener(paymentHash);
+    },
+    onOfferSettled: (paymentHash) => void counted.set(paymentHash, true),
+    onCredited: ({ accountId, balanceMsat }) => {
+      credited(accountId);
+      events.publish(accountId, { kind: 'balance', balanceMsat });
+    },
+  };
   return {
     events,
     sessions: createSessionTable({ nowSec: () => Math.floor(nowMs() / 1000) }),
@@ -57,17 +80,14 @@ export function assembleAccounts({ nowMs }: { readonly nowMs: () => number }): A
       return () => void creditListeners.delete(listener);
     },
     credited,
-    startFeed: (parts) =>
-      createSettlementFeed({
+    startFeed: (parts) => createSettlementFeed({ ...parts, ...told }),
+    startReconciler: ({ catalog, ...parts }) =>
+      createReconciler({
         ...parts,
-        onSettled: (paymentHash) => {
-          for (const listener of listeners) listener(paymentHash);
-        },
-        onOfferSettled: (paymentHash) => void counted.set(paymentHash, true),
-        onCredited: ({ accountId, balanceMsat }) => {
-          credited(accountId);
-          events.publish(accountId, { kind: 'balance', balanceMsat });
-        },
+        ...told,
+        tag: invoiceTag(parts.ledger.generation),
+        soldForSec: (service) => soldForSec(catalog().config.services, service),
+        invoiceExpirySec: () => catalog().config.challenge.invoiceExpirySec,
       }),
   };
 }

@@ -17,6 +17,7 @@ import { upstreamOrigin } from './proxy/upstream-path.ts';
 import { isPublicHost } from './public-host.ts';
 import { createRecorder } from './record-request.ts';
 import { type BoundAddress, createHttpServer, type HttpServer } from './server.ts';
+import { invoiceTag, tagInvoices } from './settlements/invoice-tag.ts';
 import { VERSION } from './version.ts';
 
 /** The parts that a gateway is put together from. The caller opened node and store, and closes them after {@link Gateway.stop}. */
@@ -67,7 +68,9 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       log.error(`the ledger's ${task} failed and will be tried again`, { err: error }),
   });
   const accounts = assembleAccounts({ nowMs });
-  const shared = { ...parts, nowMs, ledger, accounts, catalog: catalog.get };
+  // So that its invoices can be told from others on the same node.
+  const tagged = tagInvoices(node, invoiceTag(ledger.generation));
+  const shared = { ...parts, node: tagged, nowMs, ledger, accounts, catalog: catalog.get };
   const flow = assembleFlow(shared);
   accounts.onSettled((paymentHash) => flow.deps.invoicer.paid(paymentHash));
   const endpoints = assembleEndpoints({ ...shared, flow });
@@ -81,6 +84,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
   const health = watchHealth(parts, nowMs);
   await health.start();
   const feed = accounts.startFeed(shared);
+  const reconciler = accounts.startReconciler(shared);
 
   const open: Open = { servers: [], addresses: [], admin: undefined };
   const stop = async (): Promise<void> => {
@@ -89,6 +93,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     await Promise.all(open.servers.map((server) => server.drain(catalog.get().config.drainTimeoutMs)));
     await open.admin?.close();
     health.stop();
+    await reconciler.close();
     await feed.close();
     await flow.close();
     await ledger.close();

@@ -69,6 +69,18 @@ export const METRICS = {
     help: 'Top-ups asked for and not known to be paid or ended, as of the last look-up at the node.',
     labels: [],
   },
+  reconcileDifference: {
+    name: 'sluice_reconcile_difference_msat',
+    type: 'gauge',
+    help: 'Payments of the last three days that the node has and the ledger has not, msat: `missing` should be credited and is not, `unclaimed` was never presented. As of the last reconciliation.',
+    labels: ['kind'],
+  },
+  reconciledAt: {
+    name: 'sluice_reconciled_timestamp_seconds',
+    type: 'gauge',
+    help: 'When payments were last reconciled with the node, Unix seconds; 0: not yet.',
+    labels: [],
+  },
   earned: {
     name: 'sluice_earned_msat_total',
     type: 'counter',

@@ -45,6 +45,12 @@ export interface GaugeSources {
     readonly lagMs: number;
     readonly openOffers: number;
   };
+  /** The last reconciliation with the node; `ranAtSec` 0: none yet. */
+  readonly reconciliation?: () => {
+    readonly missingMsat: number;
+    readonly unclaimedMsat: number;
+    readonly ranAtSec: number;
+  };
 }
 
 /** What one service did since this process started. Amounts msat. */
@@ -188,6 +194,18 @@ function createGauges(registry: Registry, version: string) {
   createPulledGauge(METRICS.settlementFeed, registry, () => (sources.settlementFeed?.().connected ? 1 : 0));
   createPulledGauge(METRICS.settlementLag, registry, () => (sources.settlementFeed?.().lagMs ?? 0) / 1000);
   createPulledGauge(METRICS.openOffers, registry, () => sources.settlementFeed?.().openOffers ?? 0);
+  createPulledGauge(METRICS.reconciledAt, registry, () => sources.reconciliation?.().ranAtSec ?? 0);
+  const difference: Gauge = new Gauge({
+    name: METRICS.reconcileDifference.name,
+    help: METRICS.reconcileDifference.help,
+    labelNames: [...METRICS.reconcileDifference.labels],
+    registers: [registry],
+    collect() {
+      const seen = sources.reconciliation?.();
+      difference.set({ kind: 'missing' }, seen?.missingMsat ?? 0);
+      difference.set({ kind: 'unclaimed' }, seen?.unclaimedMsat ?? 0);
+    },
+  });
   const streams: Gauge = new Gauge({
     name: METRICS.streamsLive.name,
     help: METRICS.streamsLive.help,
