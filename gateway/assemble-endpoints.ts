@@ -56,6 +56,7 @@ export function assembleEndpoints(parts: EndpointParts): Endpoints {
       accountRouter({
         findHolder,
         readAccount,
+        liveStreams: (accountId) => flow.deps.meters.streamsOf(accountId),
         readOffers: (accountId) => ledger.offersOf(accountId),
         streams,
         clientAddress: addressOf,

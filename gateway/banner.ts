@@ -5,6 +5,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import { ADMIN_TOKEN_FILE } from './admin/token.ts';
 import type { Gateway } from './gateway.ts';
 import { describePrice } from './pricing/describe-price.ts';
+import type { MeteredUnit } from './pricing/price.ts';
 import { VERSION } from './version.ts';
 
 /** What the banner tells of. */
@@ -72,6 +73,10 @@ function nextSteps(banner: Banner, url: string): string[] {
       `  curl -i ${url}${path}          # the 402 itself: invoice, macaroon, what to do`,
     );
   }
+  const stream = exampleOf(config.services, 'second');
+  if (stream !== undefined)
+    steps.push(`  npx sluice stream ${url}${stream}${data}          # paid by the second, until Ctrl-C`);
+  if (source.kind === 'demo') steps.push(`  ${url}/free/live.html          # the same in a browser`);
   steps.push(`  npx sluice wallet balance${data}`);
   if (source.kind === 'file') return steps;
   return [
@@ -86,6 +91,13 @@ function nextSteps(banner: Banner, url: string): string[] {
 function examplePath(services: readonly ServiceConfig[]): string | undefined {
   const paid = services.find(({ price, host }) => price.kind !== 'free' && host === undefined);
   return paid?.path.replace(/\*$/, '');
+}
+
+/** The path of the first service that is charged by this unit. */
+function exampleOf(services: readonly ServiceConfig[], unit: MeteredUnit): string | undefined {
+  return services.find(
+    ({ price, host }) => price.kind === 'metered' && price.unit === unit && host === undefined,
+  )?.path;
 }
 
 function shownDataDir({ options, loaded }: Banner): string {

@@ -4,6 +4,7 @@ import { StoreError } from '../ledger/store.ts';
 import type { MeteredUnit } from '../pricing/price.ts';
 import { type OpenedTab, openTab } from './open-tab.ts';
 import { Seconds } from './quantity.ts';
+import { costOf } from './rate.ts';
 import { type Settling, settleTab } from './settle-tab.ts';
 import { steadyClock } from './steady-clock.ts';
 import { Stream, type StreamPort } from './stream.ts';
@@ -65,6 +66,8 @@ export interface Meters {
   revoked(accountId: string): void;
   /** Live streams; of one service when it is named. */
   size(service?: string): number;
+  /** The live streams of an account in this process, and what those for time take together, msat a second. */
+  streamsOf(accountId: string): { readonly count: number; readonly msatPerSecond: number };
   /** Cuts every stream and resolves when all are settled. */
   close(): Promise<void>;
 }
@@ -185,6 +188,16 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
     let all = 0;
     for (const size of this.#sizes.values()) all += size;
     return all;
+  }
+
+  streamsOf(accountId: string): { readonly count: number; readonly msatPerSecond: number } {
+    let count = 0;
+    let msatPerSecond = 0;
+    for (const { members, settings, lease } of this.#accounts.get(accountId) ?? []) {
+      count += members.size;
+      if (settings.unit === 'second' && members.size > 0) msatPerSecond += costOf(lease.rate, 1_000);
+    }
+    return { count, msatPerSecond };
   }
 
   async close(): Promise<void> {

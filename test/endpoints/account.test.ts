@@ -85,6 +85,8 @@ test('an account is shown with what is left, what it costs, until when, and whic
     reservedMsat: 0,
     spentMsat: 10_000,
     expiredMsat: 0,
+    liveStreams: 0,
+    rateMsatPerSecond: 0,
     expiresAt: new Date(validUntilSec * 1000).toISOString(),
     credentialExpiresAt: new Date(validUntilSec * 1000).toISOString(),
     price,
