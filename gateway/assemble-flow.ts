@@ -4,6 +4,7 @@ import type { Accounts } from './assemble-accounts.ts';
 import { accountEventOf, assembleMeters } from './assemble-meters.ts';
 import type { Catalog } from './catalog.ts';
 import { createInvoicer, type Invoicer } from './flow/create-invoice.ts';
+import { createHeldBodies } from './flow/held-bodies.ts';
 import type { FlowDeps } from './flow/index.ts';
 import { createKeyring } from './flow/keys.ts';
 import { createLiveResponses } from './flow/live.ts';
@@ -78,6 +79,7 @@ export function assembleFlow(parts: FlowParts): Assembly {
       keys,
       node,
       invoicer,
+      bodies: createHeldBodies(),
       unsettled,
       live,
       meters,

@@ -8,8 +8,9 @@ import { announcedLength } from '../proxy/request-body.ts';
 import { resetClient } from '../proxy/reset-client.ts';
 import type { Charge, ChargeResult } from './charge.ts';
 import type { Exchange } from './exchange.ts';
+import { bodyOwner } from './held-bodies.ts';
 import type { MeteredCharge } from './metered-charge.ts';
-import type { UsageRequest } from './plan-usage.ts';
+import type { UsageSource } from './plan-usage.ts';
 import { isCharged } from './settle.ts';
 import type { Grant } from './verify-credential.ts';
 
@@ -38,7 +39,7 @@ const REPORTED: MeteredPrice = {
 /**
  * Sets the first part of a metered charge aside, before anything is forwarded.
  * @param price - the lower of the locked and the present price
- * @param usageRequest - for units that the upstream reports
+ * @param usageSource - for units that the upstream reports
  * @throws GatewayError `too-many-streams`, or when the request can't be priced
  * @throws StoreError
  */
@@ -47,12 +48,12 @@ export async function chargeMetered(
   exchange: Exchange,
   grant: Grant,
   price: MeteredPrice,
-  usageRequest: UsageRequest | undefined,
+  usageSource: UsageSource,
 ): Promise<ChargeResult> {
   const { metering } = exchange.service;
   if (metering === undefined) throw new Error('a metered price without its settings');
   const { accountId } = grant.minted;
-  const plan = await planFor(deps, accountId, price, usageRequest);
+  const plan = await planFor(deps, exchange, accountId, price, usageSource);
   if (plan?.kind === 'insufficient') return { kind: 'unpaid', reason: 'spent' };
   const usage = plan === undefined ? undefined : new UsageReader(plan.expected);
   let meter: Meter | undefined;
@@ -92,14 +93,16 @@ export async function chargeMetered(
 
 async function planFor(
   deps: MeteredDeps,
+  { service, client }: Exchange,
   accountId: string,
   price: MeteredPrice,
-  usageRequest: UsageRequest | undefined,
+  usageSource: UsageSource,
 ): Promise<Exclude<RequestPlan, { kind: 'refused' }> | undefined> {
-  if (usageRequest === undefined) return undefined;
+  if (service.metering?.usage === undefined) return undefined;
   // Only to fit the request to what there is: whether it is there is decided by the reservation.
-  const account = await deps.ledger.account(accountId);
-  return usageRequest.plan(price, account?.balanceMsat ?? ZERO_MSAT);
+  const balanceMsat = (await deps.ledger.account(accountId))?.balanceMsat ?? ZERO_MSAT;
+  const request = await usageSource(bodyOwner(client.throttleKey, accountId, balanceMsat));
+  return request?.plan(price, balanceMsat);
 }
 
 function reportedTerms({ reserveMsat }: { readonly reserveMsat: Msat }): Partial<MeterTerms> {

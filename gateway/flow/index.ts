@@ -1,4 +1,5 @@
 import type { ServiceConfig } from '../../config/config.ts';
+import { ZERO_MSAT } from '../../node/msat.ts';
 import type { LightningNode } from '../../node/node.ts';
 import { GatewayError } from '../errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -15,10 +16,11 @@ import { preflightHeaders } from './cors.ts';
 import type { Invoicer } from './create-invoice.ts';
 import type { Exchange } from './exchange.ts';
 import { forwardRequest } from './forward-request.ts';
+import { type BodyOwner, bodyOwner, type HeldBodies } from './held-bodies.ts';
 import type { Keyring } from './keys.ts';
 import type { LiveResponse, LiveResponses } from './live.ts';
 import { mintToken } from './mint-token.ts';
-import { readUsageRequest, type UsageRequest } from './plan-usage.ts';
+import { type UsageSource, usageSource } from './plan-usage.ts';
 import { quotePrice } from './quote-price.ts';
 import { readCredential } from './read-credential.ts';
 import { type Retryable, readRetryable, retryKeyOf } from './read-retry-key.ts';
@@ -41,6 +43,7 @@ export interface FlowDeps extends TunnelDeps, MeteredDeps {
   readonly keys: Keyring;
   readonly node: LightningNode;
   readonly invoicer: Invoicer;
+  readonly bodies: HeldBodies;
   readonly unsettled: Unsettled;
   readonly live: LiveResponses;
   readonly sessions: SessionTable;
@@ -71,7 +74,7 @@ export async function serve(deps: FlowDeps, exchange: Exchange): Promise<FlowOut
   if (exchange.service.price.kind === 'free') return forwardFree(deps, exchange);
   if (sendPreflight(exchange)) return { kind: 'preflight' };
 
-  const usage = await readUsageRequest(exchange);
+  const usage = usageSource(deps.bodies, exchange);
   const paid = await authorise(deps, exchange, usage);
   if (paid.kind === 'unpaid') return challenge(deps, exchange, paid, usage);
   deps.onBalance(paid.charge.accountId);
@@ -102,11 +105,7 @@ interface Paid {
 type Authorisation = Paid | Unpaid;
 
 /** The first credential that holds and can pay wins. */
-async function authorise(
-  deps: FlowDeps,
-  exchange: Exchange,
-  usage: UsageRequest | undefined,
-): Promise<Authorisation> {
+async function authorise(deps: FlowDeps, exchange: Exchange, usage: UsageSource): Promise<Authorisation> {
   const reading = readCredential(exchange, deps.sessions);
   let unpaid: Unpaid = {
     kind: 'unpaid',
@@ -140,7 +139,9 @@ async function authorise(
       unpaid = worse(unpaid, { kind: 'unpaid', reason: result.reason, grant });
       continue;
     }
-    retryable ??= readRetryable(exchange);
+    // A pass is not charged, and its retry neither.
+    if (grant.price.kind !== 'pass')
+      retryable ??= readRetryable(deps.bodies, exchange, () => ownerOf(deps, exchange, grant));
     const retry = await retryable;
     const result = await chargeCall(deps, exchange, grant, retry && retryKeyOf(retry, grant));
     if (result.kind === 'charged') return { kind: 'paid', charge: result.charge, grant, body: retry?.body };
@@ -149,6 +150,11 @@ async function authorise(
   // It may be good: nobody shall be asked to pay a second time for it.
   if (throttledForSec !== undefined) throw tooManyCredentials(throttledForSec);
   return unpaid;
+}
+
+async function ownerOf({ ledger }: FlowDeps, { client }: Exchange, { minted }: Grant): Promise<BodyOwner> {
+  const account = await ledger.account(minted.accountId);
+  return bodyOwner(client.throttleKey, minted.accountId, account?.balanceMsat ?? ZERO_MSAT);
 }
 
 /** Of two refusals, the one to answer: a credential that was paid for once says more than one that never held. */
@@ -160,7 +166,7 @@ async function challenge(
   deps: FlowDeps,
   exchange: Exchange,
   unpaid: Unpaid,
-  usage: UsageRequest | undefined,
+  usageOf: UsageSource,
 ): Promise<FlowOutcome> {
   const { config, service, client } = exchange;
   const { reason, grant } = unpaid;
@@ -168,6 +174,7 @@ async function challenge(
     sendHeadChallenge(exchange);
     return { kind: 'challenged', reason };
   }
+  const usage = await usageOf({ kind: 'stranger', key: client.throttleKey });
   const quote = quotePrice(config, service, deps.node.capabilities, Math.floor(deps.nowMs() / 1000), usage);
   const invoice = await deps.invoicer.createInvoice({
     asker: {
@@ -208,7 +215,7 @@ async function answerDiscarded(
   deps: FlowDeps,
   exchange: Exchange,
   { charge, grant }: Paid,
-  usage: UsageRequest | undefined,
+  usage: UsageSource,
 ): Promise<FlowOutcome> {
   if (charge.metered?.discarded !== 'unpaced') {
     return challenge(deps, exchange, { kind: 'unpaid', reason: 'spent', grant }, usage);

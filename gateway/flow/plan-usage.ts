@@ -6,10 +6,11 @@ import {
   planRequest,
   type RequestPlan,
   type RequestRefusal,
+  type UsageTerms,
 } from '../meter/usage/index.ts';
-import { readBody } from '../proxy/request-body.ts';
 import { upstreamPath } from '../proxy/upstream-path.ts';
 import type { Exchange } from './exchange.ts';
+import type { BodyOwner, HeldBodies } from './held-bodies.ts';
 
 /** A request that is charged by what its upstream reports, its body read when the price depends on it. */
 export interface UsageRequest {
@@ -25,21 +26,36 @@ const CODES: Record<RequestRefusal['code'], GatewayErrorCode> = {
   'not-metered': 'not-metered',
 };
 
+/** Reads, once, what must be known of a request before it can be priced. The first who asks is who its body is counted for. */
+export type UsageSource = (owner: BodyOwner) => Promise<UsageRequest | undefined>;
+
+/** The source for every service that is not charged by reports. */
+const NO_USAGE: UsageSource = () => Promise.resolve(undefined);
+
 /**
- * Reads what must be known of a request before it can be priced: undefined for every service that is not charged by reports.
- * A stranger's body is read too, bounded in size and time: an unknown model is refused before anybody pays.
- * @throws GatewayError when the body does not arrive, or can't be priced
+ * Where the usage of a request comes from. A stranger's body is read too, bounded in size, time and room: an unknown model is refused
+ * before anybody pays.
+ * @throws (the source) GatewayError when the body does not arrive, has no room, or can't be priced
  */
-export async function readUsageRequest(exchange: Exchange): Promise<UsageRequest | undefined> {
+export function usageSource(bodies: HeldBodies, exchange: Exchange): UsageSource {
   const usage = exchange.service.metering?.usage;
-  if (usage === undefined) return undefined;
-  const { req, service, target, config, sendContinue } = exchange;
+  if (usage === undefined) return NO_USAGE;
+  let reading: Promise<UsageRequest> | undefined;
+  return (owner) => {
+    reading ??= readUsageRequest(bodies, exchange, owner, usage);
+    return reading;
+  };
+}
+
+async function readUsageRequest(
+  bodies: HeldBodies,
+  exchange: Exchange,
+  owner: BodyOwner,
+  usage: UsageTerms,
+): Promise<UsageRequest> {
+  const { req, service, target } = exchange;
   const body = needsRequestBody(usage)
-    ? await readBody(req, {
-        maxBytes: Math.min(usage.maxRequestBytes, service.maxBodyBytes),
-        timeoutMs: config.limits.clientIdleTimeoutMs,
-        sendContinue,
-      })
+    ? await bodies.read(exchange, owner, Math.min(usage.maxRequestBytes, service.maxBodyBytes))
     : undefined;
   const path = upstreamPath({ ...target, query: '' }, service);
   return {

@@ -1,6 +1,6 @@
 import { createHash, hash } from 'node:crypto';
-import { readBody } from '../proxy/request-body.ts';
 import type { Exchange } from './exchange.ts';
+import type { BodyOwner, HeldBodies } from './held-bodies.ts';
 import type { Grant } from './verify-credential.ts';
 
 /** A request that carries a usable `Idempotency-Key`, its body read. */
@@ -27,9 +27,14 @@ const MAX_KEY_LENGTH = 255;
  * Reads the `Idempotency-Key` of a request (draft-ietf-httpapi-idempotency-key-header) and the body that it covers, so that
  * a retry of exactly this request is free. A request with a longer body, or with no Content-Length, has no such key: it is
  * streamed, and charged each time. Called only for a credential that holds: a stranger's body is never read.
- * @throws GatewayError when the body does not arrive
+ * @param ownerOf - asked only when there is a body to read: it may ask the store
+ * @throws GatewayError when the body does not arrive, or has no room
  */
-export async function readRetryable(exchange: Exchange): Promise<Retryable | undefined> {
+export async function readRetryable(
+  bodies: HeldBodies,
+  exchange: Exchange,
+  ownerOf: () => Promise<BodyOwner>,
+): Promise<Retryable | undefined> {
   const { req, target } = exchange;
   const idempotencyKey = req.headers['idempotency-key'];
   if (typeof idempotencyKey !== 'string' || exchange.upgrade !== undefined) return undefined;
@@ -37,9 +42,7 @@ export async function readRetryable(exchange: Exchange): Promise<Retryable | und
   const length = bodyLength(exchange);
   if (length === undefined || length > Math.min(MAX_HASHED_BODY_BYTES, exchange.service.maxBodyBytes))
     return undefined;
-  const timeoutMs = exchange.config.limits.clientIdleTimeoutMs;
-  const { sendContinue } = exchange;
-  const body = length === 0 ? undefined : await readBody(req, { maxBytes: length, timeoutMs, sendContinue });
+  const body = length === 0 ? undefined : await bodies.read(exchange, await ownerOf(), length);
   const fingerprint = createHash('sha256')
     .update(`${req.method ?? ''} ${target.host} ${target.path}${target.query}\n`)
     .update(body ?? '')

@@ -142,11 +142,13 @@ export interface ReadBodyLimits {
   /** The whole body must be there after this, ms. */
   readonly timeoutMs: number;
   readonly sendContinue?: (() => void) | undefined;
+  /** Called with the size of each chunk before it is kept; an error that it returns ends the reading. */
+  readonly take?: ((bytes: number) => GatewayError | undefined) | undefined;
 }
 
 /**
  * Reads a whole body, for what must be known before anything is charged (the hash that an Idempotency-Key is bound to).
- * @throws GatewayError `body-too-large`; `bad-request` when it does not arrive whole and in time.
+ * @throws GatewayError `body-too-large`; `bad-request` when it does not arrive whole and in time; what `take` returned
  */
 export async function readBody(req: IncomingMessage, limits: ReadBodyLimits): Promise<Buffer> {
   if (!hasBody(req)) return Buffer.alloc(0);
@@ -161,8 +163,14 @@ export async function readBody(req: IncomingMessage, limits: ReadBodyLimits): Pr
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const onData = (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes > limits.maxBytes) reject(tooLarge());
-    else chunks.push(chunk);
+    const refusal = bytes > limits.maxBytes ? tooLarge() : limits.take?.(chunk.length);
+    if (refusal === undefined) {
+      chunks.push(chunk);
+      return;
+    }
+    // Nothing more of it is kept, in the time until the reader has heard.
+    req.off('data', onData);
+    reject(refusal);
   };
   const onEnd = () => resolve(Buffer.concat(chunks, bytes));
   const onGone = () =>
