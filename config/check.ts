@@ -17,6 +17,7 @@ export function checkConfig(config: Config): readonly Finding[] {
     ...checkNode(config),
     ...checkSecrets(config),
     ...checkTopUp(config),
+    ...checkInvoicePool(config),
   ];
 }
 
@@ -86,6 +87,17 @@ function allRates({ exact, prefixes, others }: ModelRates): readonly Rates[] {
     ...exact.values(),
     ...prefixes.map(([, rates]) => rates),
     ...(others === undefined ? [] : [others]),
+  ];
+}
+
+function checkInvoicePool({ challenge: { invoicePool: pool } }: Config): readonly Finding[] {
+  if (pool === undefined || pool.refillBelow <= pool.size) return [];
+  return [
+    {
+      path: ['challenge', 'invoicePool', 'refillBelow'],
+      problem: 'is more than `size`',
+      remedy: 'write a number from 1 to `size`, or leave it out',
+    },
   ];
 }
 

@@ -166,6 +166,15 @@ export interface ChallengeConfig {
   readonly nodeTimeoutMs: number;
   /** Also send the legacy `LSAT` line. */
   readonly legacyLsat: boolean;
+  /** Invoices of fixed prices are made ahead; absent: each when it is asked for. */
+  readonly invoicePool?: InvoicePoolConfig;
+}
+
+/** How many invoices are kept ready for each fixed price. */
+export interface InvoicePoolConfig {
+  readonly size: number;
+  /** With fewer than these at hand, more are made, up to `size`. */
+  readonly refillBelow: number;
 }
 
 /** Bounds on top-ups of an account. */

@@ -86,6 +86,7 @@ function resolveLimits(limits: ConfigFile['limits']): Config['limits'] {
 }
 
 function resolveChallenge(challenge: ConfigFile['challenge'], title: string): Config['challenge'] {
+  const { invoicePool: pool } = challenge;
   return {
     invoiceExpirySec: challenge.invoiceExpiry,
     minInvoiceMsat: challenge.minInvoice,
@@ -98,6 +99,9 @@ function resolveChallenge(challenge: ConfigFile['challenge'], title: string): Co
     nodeConcurrency: challenge.nodeConcurrency,
     nodeTimeoutMs: challenge.nodeTimeout,
     legacyLsat: challenge.legacyLsat,
+    ...(pool !== undefined && {
+      invoicePool: { size: pool.size, refillBelow: pool.refillBelow ?? Math.ceil(pool.size / 2) },
+    }),
   };
 }
 

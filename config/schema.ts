@@ -194,6 +194,16 @@ const limits = z.strictObject({
     .describe('Memory for credentials already verified.'),
 });
 
+const invoicePool = z.strictObject({
+  size: number(1, 1_000)
+    .describe('Most invoices kept ready for one price.')
+    .meta({ written: [50] }),
+  refillBelow: number(1, 1_000)
+    .optional()
+    .describe('With fewer than these at hand, more are made, up to `size`. Without it: half of `size`.')
+    .meta({ written: [25] }),
+});
+
 const challenge = z.strictObject({
   invoiceExpiry: durationSec('30s', '24h').prefault('10m').describe('How long an invoice can be paid.'),
   minInvoice: amountMsat
@@ -222,6 +232,12 @@ const challenge = z.strictObject({
   legacyLsat: yesNo
     .prefault(false)
     .describe('Also send the old `LSAT` challenge. Several clients would prefer it.'),
+  invoicePool: invoicePool
+    .optional()
+    .describe(
+      'Make invoices of fixed prices ahead, in the background, so that a 402 does not wait for the node and goes on through a short outage of it. Without it: each invoice is made when it is asked for.',
+    )
+    .meta({ written: [{ size: 50, refillBelow: 25 }] }),
 });
 
 const topUp = z.strictObject({

@@ -3,8 +3,9 @@ import type { LightningNode, NodeInfo } from '../node/node.ts';
 import type { Accounts } from './assemble-accounts.ts';
 import { accountEventOf, assembleMeters } from './assemble-meters.ts';
 import type { Catalog } from './catalog.ts';
+import type { GatewayError } from './errors.ts';
+import { listedOrders } from './flow/challenge-order.ts';
 import { createInvoicer, type Invoicer } from './flow/create-invoice.ts';
-import { createHeldBodies } from './flow/held-bodies.ts';
 import type { FlowDeps } from './flow/index.ts';
 import { createKeyring } from './flow/keys.ts';
 import { createLiveResponses } from './flow/live.ts';
@@ -33,6 +34,8 @@ export interface FlowParts {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly nowMs: () => number;
+  /** Why an invoice of this amount could not be paid now; undefined when nothing is known that speaks against it. */
+  readonly refusal: (amountMsat: Msat) => GatewayError | undefined;
 }
 
 /** The flow's dependencies, and what must be told of reloads and the end. */
@@ -69,6 +72,7 @@ export function assembleFlow(parts: FlowParts): Assembly {
   const upstreams = createUpstreams();
   metrics.readFrom({
     outstandingInvoices: () => invoicer.outstanding(),
+    pooledInvoices: () => invoicer.pool.count(),
     tunnels: () => live.tunnels(),
     credentialCache: () => verifier.cacheSize(),
   });
@@ -79,7 +83,6 @@ export function assembleFlow(parts: FlowParts): Assembly {
       keys,
       node,
       invoicer,
-      bodies: createHeldBodies(),
       unsettled,
       live,
       meters,
@@ -108,9 +111,12 @@ export function assembleFlow(parts: FlowParts): Assembly {
       onInvoice: (service) => metrics.invoiceCreated(service.name),
       onUpstreamHead: (service, ms) => metrics.upstreamHead(service.name, ms),
     },
-    reload: (origins) => upstreams.retain(origins),
+    reload(origins) {
+      upstreams.retain(origins);
+      invoicer.pool.retain(listedOrders(catalog().config, node.capabilities));
+    },
     close: async () => {
-      await meters.close();
+      await Promise.all([meters.close(), invoicer.pool.close()]);
       await unsettled.retry();
       unsettled.close();
       live.close();
@@ -119,7 +125,8 @@ export function assembleFlow(parts: FlowParts): Assembly {
   };
 }
 
-function openInvoicer({ node, catalog, metrics, log, nowMs }: FlowParts, nowSec: () => number): Invoicer {
+function openInvoicer(parts: FlowParts, nowSec: () => number): Invoicer {
+  const { node, catalog, metrics, log, nowMs, refusal } = parts;
   const identity = rememberedInfo(node);
   return createInvoicer({
     node,
@@ -128,6 +135,9 @@ function openInvoicer({ node, catalog, metrics, log, nowMs }: FlowParts, nowSec:
     throttle: createThrottle(nowMs),
     outstanding: createOutstanding(nowSec),
     nowMs,
+    refusal,
+    onDraw: metrics.poolDraw,
+    onDropped: metrics.poolDropped,
     onFailed: (reason, error) => {
       // Perhaps there is another node at the same address by now: the next invoice asks who it is.
       if (reason === 'bad-invoice') identity.forget();

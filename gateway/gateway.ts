@@ -9,7 +9,6 @@ import { createRequestHandlers, type RequestHandlers } from './handle-request.ts
 import { keyFingerprint } from './l402/root-key.ts';
 import { openLedger } from './ledger/ledger.ts';
 import type { Store } from './ledger/store.ts';
-import { createHealth, type Health } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { formatPrice } from './pricing/format-price.ts';
@@ -19,6 +18,7 @@ import { createRecorder } from './record-request.ts';
 import { type BoundAddress, createHttpServer, type HttpServer } from './server.ts';
 import { invoiceTag, tagInvoices } from './settlements/invoice-tag.ts';
 import { VERSION } from './version.ts';
+import { watchNode } from './watch-node.ts';
 
 /** The parts that a gateway is put together from. The caller opened node and store, and closes them after {@link Gateway.stop}. */
 export interface GatewayParts {
@@ -71,7 +71,14 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
   // So that its invoices can be told from others on the same node.
   const tagged = tagInvoices(node, invoiceTag(ledger.generation));
   const shared = { ...parts, node: tagged, nowMs, ledger, accounts, catalog: catalog.get };
-  const flow = assembleFlow(shared);
+  const watch = watchNode({
+    ...parts,
+    nowMs,
+    config: () => catalog.get().config,
+    onNodeDown: () => flow.deps.invoicer.pool.doubt(),
+  });
+  const { health } = watch;
+  const flow = assembleFlow({ ...shared, refusal: watch.refusal });
   accounts.onSettled((paymentHash) => flow.deps.invoicer.paid(paymentHash));
   const endpoints = assembleEndpoints({ ...shared, flow });
   const handlers = createRequestHandlers({
@@ -81,8 +88,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     recorder: createRecorder({ metrics, log, nowMs }),
     nowMs,
   });
-  const health = watchHealth(parts, nowMs);
-  await health.start();
+  await watch.start();
   const feed = accounts.startFeed(shared);
   const reconciler = accounts.startReconciler(shared);
 
@@ -92,7 +98,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     endpoints.close();
     await Promise.all(open.servers.map((server) => server.drain(catalog.get().config.drainTimeoutMs)));
     await open.admin?.close();
-    health.stop();
+    watch.stop();
     await reconciler.close();
     await feed.close();
     await flow.close();
@@ -151,20 +157,6 @@ function currentCatalog(config: Config, log: Log): { get: () => Catalog; swap: (
       current = compile(next);
     },
   };
-}
-
-function watchHealth({ store, node, metrics, log }: GatewayParts, nowMs: () => number): Health {
-  return createHealth({
-    store,
-    node,
-    nowMs,
-    onChecked: (part, { state, reason }, changed) => {
-      metrics.ready(part, state === 'up');
-      if (!changed) return;
-      if (state === 'up') log.info(`the ${part} answers`);
-      else log.warn(`the ${part} does not answer`, reason === undefined ? {} : { reason });
-    },
-  });
 }
 
 async function openListeners(

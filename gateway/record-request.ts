@@ -20,6 +20,9 @@ export interface Recorder {
 
 const UNAVAILABLE: ReadonlySet<GatewayErrorCode> = new Set([
   'node-unavailable',
+  'node-not-ready',
+  'node-wrong-network',
+  'no-inbound',
   'store-unavailable',
   'busy',
   'draining',

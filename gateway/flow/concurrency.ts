@@ -5,6 +5,11 @@ export interface ConcurrencyGate {
    * @returns its result, or `full` at once when the queue is full too.
    */
   run<T>(max: number, task: () => Promise<T>): Promise<T | 'full'>;
+  /**
+   * Runs a task that can wait for another time: only when nobody waits and fewer than `max` run.
+   * @returns undefined when there is no room now
+   */
+  tryRun<T>(max: number, task: () => Promise<T>): Promise<T> | undefined;
 }
 
 /** Tasks that may wait, for each one that may run: with more, the last in the queue would time out anyway. */
@@ -21,7 +26,20 @@ export function createConcurrencyGate(): ConcurrencyGate {
     else next();
   };
 
+  const attempt = async <T>(task: () => Promise<T>): Promise<T> => {
+    try {
+      return await task();
+    } finally {
+      leave();
+    }
+  };
+
   return {
+    tryRun(max, task) {
+      if (running >= max || waiting.length > 0) return undefined;
+      running += 1;
+      return attempt(task);
+    },
     async run(max, task) {
       if (running >= max) {
         if (waiting.length >= max * QUEUE_FACTOR) return 'full';
@@ -29,11 +47,7 @@ export function createConcurrencyGate(): ConcurrencyGate {
       } else {
         running += 1;
       }
-      try {
-        return await task();
-      } finally {
-        leave();
-      }
+      return attempt(task);
     },
   };
 }

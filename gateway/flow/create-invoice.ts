@@ -1,5 +1,4 @@
 import type { ChallengeConfig } from '../../config/config.ts';
-import { checkInvoice } from '../../node/bolt11.ts';
 import type { Msat } from '../../node/msat.ts';
 import {
   type Invoice,
@@ -10,7 +9,10 @@ import {
 } from '../../node/node.ts';
 import { GatewayError } from '../errors.ts';
 import { createConcurrencyGate } from './concurrency.ts';
+import { createInvoicePool, type DropReason, type InvoicePool } from './invoice-pool.ts';
+import { type InvoiceTerms, invoiceMaker } from './make-invoice.ts';
 import type { Asker, Outstanding, Place } from './outstanding.ts';
+import { NODE_RETRY_SEC, nodeNotReady, STILL_SERVED } from './refuse-unpayable.ts';
 import type { Throttle } from './throttle.ts';
 
 /** What an invoice is asked for. */
@@ -18,19 +20,24 @@ export interface InvoiceOrder {
   readonly asker: Asker;
   readonly amountMsat: Msat;
   readonly memo: string;
+  /** `fixed`: everybody who asks for this gets the same terms, so that the invoice may have been made ahead. */
+  readonly price: 'fixed' | 'dynamic';
 }
 
 /** Makes the invoices of challenges: bounded, and checked before anybody sees one. */
 export interface Invoicer {
   /**
    * @throws GatewayError `throttled` (this client asked too often), `busy` (too many unpaid invoices in all),
-   *   `node-unavailable` (the node is down, slow, or returned an invoice that is not what was asked).
+   *   `node-unavailable` (the node is down, slow, or returned an invoice that is not what was asked), `node-not-ready` (locked,
+   *   starting, not synced), `node-wrong-network`, `no-inbound` (it can't be paid so much).
    */
   createInvoice(order: InvoiceOrder): Promise<Invoice>;
   /** A payment was presented: its place is free again. */
   paid(paymentHash: string): void;
   /** Invoices issued and neither paid nor expired. */
   outstanding(): number;
+  /** Invoices made ahead. */
+  readonly pool: Pick<InvoicePool, 'count' | 'retain' | 'doubt' | 'close'>;
 }
 
 /** What an {@link Invoicer} needs. */
@@ -42,57 +49,62 @@ export interface InvoicerDeps {
   readonly throttle: Throttle;
   readonly outstanding: Outstanding;
   readonly nowMs: () => number;
+  /** Why an invoice of this amount can't be paid now, as far as is known; absent: nothing is known. */
+  readonly refusal?: (amountMsat: Msat) => GatewayError | undefined;
   /** Called for each invoice that was not made, with why. */
-  readonly onFailed: (reason: NodeErrorCode | 'throttled' | 'outstanding', error: unknown) => void;
+  readonly onFailed: (reason: InvoiceFailure, error: unknown) => void;
+  readonly onDraw?: (result: 'hit' | 'miss') => void;
+  readonly onDropped?: (reason: DropReason, invoices: number) => void;
 }
 
-/** Seconds that a client is told to wait when the node does not answer. */
-const NODE_RETRY_SEC = 5;
+/** Why an invoice was not made: an error of the node, or a bound of ours. */
+export type InvoiceFailure = NodeErrorCode | 'throttled' | 'outstanding' | 'no-inbound';
 
-/** Throttle, then the caps, then the node, then the check of what it returned. */
+/** What can be paid, then the throttle, then the caps, then the pool or the node and the check of what it returned. */
 export function createInvoicer(deps: InvoicerDeps): Invoicer {
   const gate = createConcurrencyGate();
 
-  const askNode = async (
-    order: InvoiceOrder,
-    limits: ChallengeConfig,
-    signal: AbortSignal,
-  ): Promise<Invoice> => {
-    if (signal.aborted) throw new NodeError('timeout', 'the requests before this one took the node too long');
-    const info = await deps.nodeInfo(signal);
-    const invoice = await deps.node.createInvoice(
-      { amountMsat: order.amountMsat, memo: order.memo, expirySec: limits.invoiceExpirySec },
-      { signal },
-    );
-    checkInvoice(invoice, {
-      amountMsat: order.amountMsat,
-      network: info.network,
-      payee: info.publicKey,
-      // The token is minted to outlive its invoice by what was sold; one that lives longer could be paid in vain.
-      maxExpirySec: limits.invoiceExpirySec,
-      nowSec: Math.floor(deps.nowMs() / 1000),
+  const make = invoiceMaker(deps);
+  const { onDraw = () => {}, onDropped = () => {} } = deps;
+  const pool = createInvoicePool({ ...deps, make, gate, onDraw, onDropped });
+
+  const askNode = async (terms: InvoiceTerms, limits: ChallengeConfig): Promise<Invoice> => {
+    // From here on, not from the node's turn: a node that hangs must not keep a whole queue waiting one by one.
+    const signal = AbortSignal.timeout(limits.nodeTimeoutMs);
+    const invoice = await gate.run(limits.nodeConcurrency, () => {
+      if (!signal.aborted) return make(terms, signal);
+      throw new NodeError('timeout', 'the requests before this one took the node too long');
     });
+    if (invoice === 'full') throw new NodeError('busy', 'too many requests wait for the node');
     return invoice;
   };
 
   return {
-    async createInvoice(order) {
+    async createInvoice({ asker, amountMsat, memo, price }) {
+      const refusal = deps.refusal?.(amountMsat);
+      if (refusal !== undefined) {
+        deps.onFailed(refusal.code === 'no-inbound' ? 'no-inbound' : 'not-ready', undefined);
+        throw refusal;
+      }
       const limits = deps.limits();
-      const place = admit(deps, order.asker, limits);
-      // From here on, not from the node's turn: a node that hangs must not keep a whole queue waiting one by one.
-      const signal = AbortSignal.timeout(limits.nodeTimeoutMs);
+      const place = admit(deps, asker, limits);
+      const terms = { amountMsat, memo, expirySec: limits.invoiceExpirySec };
+      const pooled = price === 'fixed' ? pool.draw(terms) : undefined;
       try {
-        const invoice = await gate.run(limits.nodeConcurrency, () => askNode(order, limits, signal));
-        if (invoice === 'full') throw new NodeError('busy', 'too many requests wait for the node');
+        const invoice = pooled ?? (await askNode(terms, limits));
         place.hold(invoice.paymentHash, invoice.expiresAtSec);
         return invoice;
       } catch (error) {
         place.giveBack();
+        if (error instanceof NodeError && error.code === 'bad-invoice') pool.forget();
         throw explain(error, deps.onFailed);
+      } finally {
+        if (pooled === undefined) pool.wake();
       }
     },
     paid: (paymentHash) => deps.outstanding.paid(paymentHash),
     outstanding: () => deps.outstanding.count(),
+    pool,
   };
 }
 
@@ -128,11 +140,21 @@ function busy(): GatewayError {
 }
 
 function explain(error: unknown, onFailed: InvoicerDeps['onFailed']): GatewayError {
-  onFailed(error instanceof NodeError ? error.code : 'protocol', error);
-  if (error instanceof NodeError && error.code === 'busy') return busy();
+  const code = error instanceof NodeError ? error.code : 'protocol';
+  onFailed(code, error);
+  if (code === 'busy') return busy();
+  if (code === 'not-ready') return nodeNotReady(error);
+  const options = { cause: error, retryAfterSec: NODE_RETRY_SEC };
+  if (code === 'wrong-network') {
+    return new GatewayError(
+      'node-wrong-network',
+      `No invoice can be made: the Lightning node is on another network than the operator configured. ${STILL_SERVED}`,
+      options,
+    );
+  }
   return new GatewayError(
     'node-unavailable',
-    'No invoice can be made at the moment, because the Lightning node does not answer as it should. Credentials already paid go on working.',
-    { cause: error, retryAfterSec: NODE_RETRY_SEC },
+    `No invoice can be made at the moment, because the Lightning node does not answer as it should. ${STILL_SERVED}`,
+    options,
   );
 }

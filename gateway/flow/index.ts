@@ -10,6 +10,7 @@ import { announcedLength } from '../proxy/request-body.ts';
 import { resetClient } from '../proxy/reset-client.ts';
 import type { SessionTable } from '../session/table.ts';
 import { answerFailure, bodyTooLarge } from './answer-failure.ts';
+import { challengeMemo, isFixedPrice } from './challenge-order.ts';
 import { type Charge, chargeCall } from './charge.ts';
 import { chargeMetered, type MeteredDeps } from './charge-metered.ts';
 import { preflightHeaders } from './cors.ts';
@@ -21,7 +22,7 @@ import type { Keyring } from './keys.ts';
 import type { LiveResponse, LiveResponses } from './live.ts';
 import { mintToken } from './mint-token.ts';
 import { type UsageSource, usageSource } from './plan-usage.ts';
-import { quotePrice } from './quote-price.ts';
+import { outliveInvoice, quotePrice } from './quote-price.ts';
 import { readCredential } from './read-credential.ts';
 import { type Retryable, readRetryable, retryKeyOf } from './read-retry-key.ts';
 import { redeemPayment } from './redeem-payment.ts';
@@ -175,15 +176,18 @@ async function challenge(
     return { kind: 'challenged', reason };
   }
   const usage = await usageOf({ kind: 'stranger', key: client.throttleKey });
-  const quote = quotePrice(config, service, deps.node.capabilities, Math.floor(deps.nowMs() / 1000), usage);
+  const nowSec = Math.floor(deps.nowMs() / 1000);
+  const foreseen = quotePrice(config, service, deps.node.capabilities, nowSec, usage);
   const invoice = await deps.invoicer.createInvoice({
     asker: {
       clientKey: client.throttleKey,
       paidAccountId: reason === 'spent' ? grant?.minted.accountId : undefined,
     },
-    amountMsat: quote.invoiceMsat,
-    memo: `${config.challenge.memo}: ${service.name}`,
+    amountMsat: foreseen.invoiceMsat,
+    memo: challengeMemo(config, service),
+    price: isFixedPrice(service) ? 'fixed' : 'dynamic',
   });
+  const quote = outliveInvoice(foreseen, invoice, nowSec + config.challenge.invoiceExpirySec);
   deps.onInvoice(service);
   const macaroon = mintToken(deps.keys, service, quote, invoice, renewableAccount(service, reason, grant));
   await sendChallenge(exchange, {

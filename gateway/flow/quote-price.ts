@@ -1,6 +1,6 @@
 import type { Config, ServiceConfig } from '../../config/config.ts';
 import { type Msat, maxMsat, ZERO_MSAT } from '../../node/msat.ts';
-import type { NodeCapabilities } from '../../node/node.ts';
+import type { Invoice, NodeCapabilities } from '../../node/node.ts';
 import type { Price } from '../pricing/price.ts';
 import { challengeTerms } from '../pricing/quote.ts';
 import type { UsageRequest } from './plan-usage.ts';
@@ -38,6 +38,16 @@ export function quotePrice(
     nowSec,
     ...(depositMsat === undefined ? {} : { depositMsat }),
   });
+}
+
+/**
+ * The quote for an invoice that can be paid for longer than was foreseen: it was waited for, or the node's clock is ahead of ours.
+ * The token outlives it by all that is sold, or somebody pays for what is already half over.
+ * @param foreseenEndSec - the end of the invoice that the quote was made for, Unix seconds
+ */
+export function outliveInvoice(quote: Quote, { expiresAtSec }: Invoice, foreseenEndSec: number): Quote {
+  if (expiresAtSec <= foreseenEndSec) return quote;
+  return { ...quote, validUntilSec: quote.validUntilSec + expiresAtSec - foreseenEndSec };
 }
 
 function neededMsat(price: Price, usage: UsageRequest | undefined): Msat {

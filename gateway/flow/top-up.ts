@@ -65,6 +65,7 @@ export async function topUp(deps: TopUpDeps, order: TopUpOrder): Promise<TopUp> 
     asker: { clientKey, paidAccountId: accountId },
     amountMsat,
     memo: `${config.challenge.memo}: ${service.name}, top-up`,
+    price: 'dynamic',
   });
   deps.onInvoice(service);
   // From the invoice's own end: nobody may pay for credit that dies first.

@@ -1,16 +1,33 @@
-import type { LightningNode } from '../../node/node.ts';
+import { type LightningNode, NodeError } from '../../node/node.ts';
 import type { Store } from '../ledger/store.ts';
 import { scrubText } from './scrub.ts';
+
+/** What is wrong with a part, for programs. */
+export type HealthCode =
+  /** Nobody answers, or too late. */
+  | 'no-answer'
+  /** Locked or starting. */
+  | 'not-ready'
+  /** Behind its chain. */
+  | 'not-synced'
+  /** On another network than the configured one. */
+  | 'wrong-network'
+  /** Its credential is wrong or lacks a right. */
+  | 'unauthorized'
+  /** It can't be paid what anything here costs. */
+  | 'no-inbound';
 
 /** One part that has to work, as it was last seen. */
 export interface PartHealth {
   /** `unknown`: not checked yet. */
   readonly state: 'up' | 'down' | 'unknown';
-  /** Why it is not up, in words. */
+  /** Why it is not up, where that is known. */
+  readonly code?: HealthCode;
+  /** The same in words. */
   readonly reason?: string;
   /** Unix seconds of the last check; absent before the first. */
   readonly checkedAtSec?: number;
-  /** Unix seconds since when it is in this state. */
+  /** Unix seconds since when it is in this state, for the same reason. */
   readonly sinceSec?: number;
 }
 
@@ -27,13 +44,15 @@ export interface HealthAnswer {
 export interface HealthOptions {
   readonly store: Pick<Store, 'ping'>;
   readonly node: Pick<LightningNode, 'info'>;
+  /** Why nothing can be sold although the node works, in words. */
+  readonly soldOut?: () => string | undefined;
   /** Unix milliseconds. */
   readonly nowMs?: () => number;
   /** Between checks, ms. */
   readonly intervalMs?: number;
   /** A part that does not answer within this counts as down, ms. */
   readonly deadlineMs?: number;
-  /** Told when a part was checked (for the metric), and whether its state changed (for the log). */
+  /** Told when a part was checked (for the metric), and whether state or code changed (for the log). */
   readonly onChecked?: (part: string, health: PartHealth, changed: boolean) => void;
 }
 
@@ -47,6 +66,8 @@ export interface Health {
   drain(): void;
   stop(): void;
   live(): HealthAnswer;
+  /** One part as it was last seen. */
+  part(name: 'store' | 'node'): PartHealth;
   /** `exclude` names parts to leave out (`?exclude=node`: a gateway whose node is down still serves who has paid). */
   ready(exclude?: readonly string[]): HealthAnswer;
 }
@@ -58,6 +79,29 @@ const STALE_AFTER_INTERVALS = 5;
 
 type Check = (signal: AbortSignal) => Promise<void>;
 
+/** A check that found something wrong which has a name. */
+class CheckFailure extends Error {
+  readonly code: HealthCode;
+
+  constructor(code: HealthCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+interface Failure {
+  readonly code?: HealthCode;
+  readonly reason: string;
+}
+
+const NODE_CODES: Partial<Record<NodeError['code'], HealthCode>> = {
+  unreachable: 'no-answer',
+  timeout: 'no-answer',
+  'not-ready': 'not-ready',
+  'wrong-network': 'wrong-network',
+  unauthorized: 'unauthorized',
+};
+
 /** Makes the health checks of one gateway. */
 export function createHealth(options: HealthOptions): Health {
   const { nowMs = Date.now, intervalMs = INTERVAL_MS, deadlineMs = DEADLINE_MS } = options;
@@ -65,7 +109,9 @@ export function createHealth(options: HealthOptions): Health {
     store: () => options.store.ping(),
     node: async (signal) => {
       const { synced } = await options.node.info({ signal });
-      if (!synced) throw new Error('The node is not synced to its chain yet.');
+      if (!synced) throw new CheckFailure('not-synced', 'The node is not synced to its chain yet.');
+      const soldOut = options.soldOut?.();
+      if (soldOut !== undefined) throw new CheckFailure('no-inbound', soldOut);
     },
   };
   const parts = new Map<string, PartHealth>(Object.keys(checks).map((name) => [name, { state: 'unknown' }]));
@@ -78,10 +124,10 @@ export function createHealth(options: HealthOptions): Health {
     const before = parts.get(name);
     const nowSec = Math.floor(nowMs() / 1000);
     const state = failure === undefined ? 'up' : 'down';
-    const changed = before?.state !== state;
+    const changed = before?.state !== state || before.code !== failure?.code;
     const health: PartHealth = {
       state,
-      ...(failure === undefined ? {} : { reason: failure }),
+      ...failure,
       checkedAtSec: nowSec,
       sinceSec: changed ? nowSec : (before?.sinceSec ?? nowSec),
     };
@@ -115,6 +161,7 @@ export function createHealth(options: HealthOptions): Health {
       draining = true;
     },
     stop: () => clearInterval(timer),
+    part: (name) => fresh(parts.get(name) ?? { state: 'unknown' }),
     live: () => ({ status: 200, body: { status: 'ok' } }),
     ready: (exclude = []) => {
       const shown = Object.fromEntries([...parts].map(([name, part]) => [name, fresh(part)]));
@@ -125,25 +172,36 @@ export function createHealth(options: HealthOptions): Health {
   };
 }
 
-/** Runs a check. Resolves to the reason of its failure, or undefined. */
-async function withDeadline(check: Check, deadlineMs: number): Promise<string | undefined> {
+/** Runs a check. Resolves to its failure, or undefined. */
+async function withDeadline(check: Check, deadlineMs: number): Promise<Failure | undefined> {
   const aborter = new AbortController();
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<string>((resolve) => {
+  const late = new Promise<Failure>((resolve) => {
     timer = setTimeout(() => {
       aborter.abort();
-      resolve(`No answer within ${deadlineMs} ms.`);
+      resolve({ code: 'no-answer', reason: `No answer within ${deadlineMs} ms.` });
     }, deadlineMs);
   });
   try {
-    return await Promise.race([late, Promise.resolve(check(aborter.signal)).then(() => undefined, reasonOf)]);
+    return await Promise.race([
+      late,
+      Promise.resolve(check(aborter.signal)).then(() => undefined, failureOf),
+    ]);
   } catch (error) {
-    return reasonOf(error);
+    return failureOf(error);
   } finally {
     clearTimeout(timer);
   }
 }
 
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? scrubText(error.message).slice(0, 300) : 'It failed without saying why.';
+function failureOf(error: unknown): Failure {
+  const reason =
+    error instanceof Error ? scrubText(error.message).slice(0, 300) : 'It failed without saying why.';
+  const code =
+    error instanceof CheckFailure
+      ? error.code
+      : error instanceof NodeError
+        ? NODE_CODES[error.code]
+        : undefined;
+  return { reason, ...(code !== undefined && { code }) };
 }

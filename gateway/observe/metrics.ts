@@ -1,7 +1,8 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { NodeErrorCode } from '../../node/node.ts';
+import type { Liquidity, NodeErrorCode } from '../../node/node.ts';
 import { createCellCounter, createCellHistogram, createPulledGauge } from './cells.ts';
 import { LATENCY_BUCKETS_SEC, METRICS } from './metric-table.ts';
+import { createNodeGauges } from './node-gauges.ts';
 
 /** How a request on a public listener ended. */
 export type RequestOutcome =
@@ -27,7 +28,7 @@ export type RequestOutcome =
   | 'internal';
 
 /** Why an invoice could not be had. */
-export type InvoiceFailure = NodeErrorCode | 'throttled' | 'outstanding';
+export type InvoiceFailure = NodeErrorCode | 'throttled' | 'outstanding' | 'no-inbound';
 
 /** What became of a settlement that the node reported. */
 export type SettlementOutcome = 'credited' | 'repeated' | 'no-offer' | 'underpaid' | 'too-late' | 'failed';
@@ -35,6 +36,11 @@ export type SettlementOutcome = 'credited' | 'repeated' | 'no-offer' | 'underpai
 /** Values read when somebody scrapes. */
 export interface GaugeSources {
   readonly outstandingInvoices?: () => number;
+  readonly pooledInvoices?: () => number;
+  /** undefined: the node can't tell, or has not told lately. */
+  readonly liquidity?: () => Liquidity | undefined;
+  /** Services whose price is more than can be received. */
+  readonly unsellable?: () => number;
   readonly connections?: () => number;
   readonly tunnels?: () => number;
   /** Live metered streams, by service. */
@@ -73,6 +79,8 @@ export interface Metrics {
   challenge(service: string): void;
   invoiceCreated(service: string): void;
   invoiceFailed(reason: InvoiceFailure): void;
+  poolDraw(result: 'hit' | 'miss'): void;
+  poolDropped(reason: string, invoices: number): void;
   redemption(service: string): void;
   settlement(outcome: SettlementOutcome): void;
   /** Money received, msat. */
@@ -124,6 +132,8 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     challenge: (service) => counters.challenges.add(1, service),
     invoiceCreated: (service) => counters.invoicesCreated.add(1, service),
     invoiceFailed: (reason) => counters.invoicesFailed.add(1, reason),
+    poolDraw: (result) => counters.poolDraws.add(1, result),
+    poolDropped: (reason, invoices) => counters.poolDropped.add(invoices, reason),
     redemption: (service) => counters.redemptions.add(1, service),
     settlement: (outcome) => counters.settlements.add(1, outcome),
     earned: (service, amountMsat) => counters.earned.add(amountMsat, service),
@@ -164,6 +174,8 @@ function createCounters(registry: Registry) {
     challenges: createCellCounter(METRICS.challenges, registry),
     invoicesCreated: createCellCounter(METRICS.invoicesCreated, registry),
     invoicesFailed: createCellCounter(METRICS.invoicesFailed, registry),
+    poolDraws: createCellCounter(METRICS.poolDraws, registry),
+    poolDropped: createCellCounter(METRICS.poolDropped, registry),
     redemptions: createCellCounter(METRICS.redemptions, registry),
     settlements: createCellCounter(METRICS.settlements, registry),
     earned: createCellCounter(METRICS.earned, registry),
@@ -187,6 +199,9 @@ function createCounters(registry: Registry) {
 function createGauges(registry: Registry, version: string) {
   const sources: { -readonly [Name in keyof GaugeSources]: GaugeSources[Name] } = {};
   createPulledGauge(METRICS.outstandingInvoices, registry, () => sources.outstandingInvoices?.() ?? 0);
+  createPulledGauge(METRICS.pooledInvoices, registry, () => sources.pooledInvoices?.() ?? 0);
+  createNodeGauges(registry, () => sources.liquidity?.());
+  createPulledGauge(METRICS.unsellable, registry, () => sources.unsellable?.() ?? 0);
   createPulledGauge(METRICS.connections, registry, () => sources.connections?.() ?? 0);
   createPulledGauge(METRICS.tunnels, registry, () => sources.tunnels?.() ?? 0);
   createPulledGauge(METRICS.cacheEntries, registry, () => sources.credentialCache?.().entries ?? 0);

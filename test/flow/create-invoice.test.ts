@@ -14,7 +14,8 @@ const ORDER = {
   asker: { clientKey: 'a', paidAccountId: undefined },
   amountMsat: sats(10),
   memo: 'Test quote',
-};
+  price: 'dynamic',
+} as const;
 
 function invoicerOver(change: Partial<LightningNode>, limits = {}) {
   const nowMs = Date.now;
