@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { createNodeHttp, type NodeHttp } from '../../node/http.ts';
@@ -48,16 +48,44 @@ export async function startBtcd(command: string, folder: RegtestFolder, state: R
     },
     { limitMs: 30_000 },
   );
+  const keptFile = path.join(dir, 'blocks.hex');
+  await restoreBlocks(http, keptFile);
   return {
     daemon,
-    blockHeight: async () => z.int().parse(await call(http, 'getblockcount')),
-    mine: async (blocks) => void (await call(http, 'generate', [blocks])),
+    blockHeight: () => readHeight(http),
+    async mine(blocks) {
+      const height = await readHeight(http);
+      await call(http, 'generate', [blocks]);
+      await keepBlocks(http, keptFile, height + 1);
+    },
     mempool: async () => z.array(z.string()).parse(await call(http, 'getrawmempool')),
     async stop() {
       await http.close();
       await daemon.stop();
     },
   };
+}
+
+/** On regtest btcd forgets its chain at each start: we keep the blocks, a line of hex each, and give them back. */
+async function keepBlocks(http: NodeHttp, file: string, from: number): Promise<void> {
+  const to = await readHeight(http);
+  const lines: string[] = [];
+  for (let height = from; height <= to; height += 1) {
+    const hash = await call(http, 'getblockhash', [height]);
+    lines.push(`${z.string().parse(await call(http, 'getblock', [hash, 0]))}\n`);
+  }
+  appendFileSync(file, lines.join(''), { mode: 0o600 });
+}
+
+async function restoreBlocks(http: NodeHttp, file: string): Promise<void> {
+  if (!existsSync(file)) return;
+  for (const block of readFileSync(file, 'utf8').split('\n')) {
+    if (block !== '') await call(http, 'submitblock', [block]);
+  }
+}
+
+async function readHeight(http: NodeHttp): Promise<number> {
+  return z.int().parse(await call(http, 'getblockcount'));
 }
 
 /** Ends a btcd that an earlier run has left behind. Resolves when nobody answers there any more. */

@@ -12,6 +12,9 @@ import {
   STATUS,
 } from './types.ts';
 
+/** LND stores a longer memo than BOLT 11 can carry, and refuses such an invoice when it encodes it. */
+const LND_MEMO_BYTES = 1024;
+
 /** LND's bound: a year. */
 const MAX_EXPIRY_SEC = 365 * 24 * 3600;
 
@@ -128,8 +131,12 @@ export function toInvoice(core: Core, paymentHash: string, open: OpenInvoice): S
 
 function refuseUnlikeLnd(wanted: NewInvoice): void {
   const memoBytes = Buffer.byteLength(wanted.memo);
+  if (memoBytes > LND_MEMO_BYTES) {
+    throw new SimnetRefusal(STATUS.unknown, `memo too large: ${memoBytes} bytes (maxsize=${LND_MEMO_BYTES})`);
+  }
   if (memoBytes > MAX_MEMO_BYTES) {
-    throw new SimnetRefusal(STATUS.unknown, `memo too large: ${memoBytes} bytes (maxsize=${MAX_MEMO_BYTES})`);
+    const groups = Math.ceil((memoBytes * 8) / 5);
+    throw new SimnetRefusal(STATUS.unknown, `data length too big to fit within 10 bits: ${groups}`);
   }
   if (!Number.isSafeInteger(wanted.expirySec) || wanted.expirySec < 1 || wanted.expirySec > MAX_EXPIRY_SEC) {
     throw new SimnetRefusal(

@@ -80,7 +80,7 @@ export function readAddInvoice(body: unknown) {
   return {
     amountMsat: amount(fields.value, fields.value_msat),
     memo: fields.memo,
-    expirySec: fields.expiry === 0 ? DEFAULT_EXPIRY_SEC : fields.expiry,
+    expirySec: fields.expiry <= 0 ? DEFAULT_EXPIRY_SEC : fields.expiry,
     ...(preimage === undefined ? {} : { preimage }),
     ...(descriptionHash ? { descriptionHash } : {}),
   };
@@ -108,11 +108,19 @@ export function readCancel(body: unknown): string {
 
 /** A payment hash in a path, hex. @throws SimnetRefusal */
 export function readHexHash(text: string): string {
-  if (!/^([0-9a-f]{2})*$/i.test(text)) throw unknownError('encoding/hex: invalid byte');
+  const other = /[^0-9a-f]/iu.exec(text)?.[0];
+  if (other !== undefined) throw unknownError(`encoding/hex: invalid byte: ${goCharacter(other)}`);
+  if (text.length % 2 !== 0) throw unknownError('encoding/hex: odd length hex string');
   if (text.length !== 64) {
     throw unknownError(`payment hash must be exactly 32 bytes, is instead ${text.length / 2}`);
   }
   return text.toLowerCase();
+}
+
+/** A character as Go's `%#U` writes it. */
+function goCharacter(character: string): string {
+  const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
+  return `U+${code} '${character}'`;
 }
 
 /** A payment hash in a path, base64 of either alphabet, padded: grpc-gateway takes no other. @throws SimnetRefusal */

@@ -74,6 +74,10 @@ async function answer(
   try {
     if (url === null || route === undefined) throw new SimnetRefusal(STATUS.notFound, 'Not Found');
     if (route === 'other-method') throw new SimnetRefusal(UNIMPLEMENTED, 'Method Not Allowed');
+    if ('open' in route) {
+      sendOnce(response, 200, route.open());
+      return;
+    }
     const wallet = authorize(simnet, request);
     const body = await readBody(request);
     const call: RestRequest = {
@@ -170,8 +174,10 @@ function refuse(response: ServerResponse, error: unknown, kind: 'unary' | 'strea
     error instanceof SimnetRefusal ? error : new SimnetRefusal(STATUS.unknown, 'the simulated node failed');
   const status = { code: refusal.status, message: refusal.message, details: [] };
   if (response.destroyed) return;
+  // grpc-gateway reads the request before there is a stream.
+  const inStream = kind === 'stream' && refusal.status !== STATUS.invalidArgument;
   if (response.headersSent) response.end(`${JSON.stringify({ error: status })}\n`);
-  else sendOnce(response, HTTP_STATUS[refusal.status] ?? 500, kind === 'stream' ? { error: status } : status);
+  else sendOnce(response, HTTP_STATUS[refusal.status] ?? 500, inStream ? { error: status } : status);
 }
 
 function sendOnce(response: ServerResponse, status: number, message: Json): void {

@@ -41,8 +41,9 @@ export interface RestStream {
   readonly gone: AbortSignal;
 }
 
-/** One endpoint: `unary` answers once, `stream` line by line. */
+/** One endpoint: `unary` answers once, `stream` line by line, `open` to anybody. */
 export type Route = { readonly method: string; readonly path: RegExp } & (
+  | { readonly open: () => Json }
   | { readonly unary: (request: RestRequest) => Json }
   | { readonly stream: (request: RestRequest, stream: RestStream) => Promise<void> }
 );
@@ -56,6 +57,7 @@ const PAYMENTS_A_PAGE = 100;
 
 /** The endpoints of LND's REST surface that the simulated network has. */
 export const ROUTES: readonly Route[] = [
+  { method: 'GET', path: /^\/v1\/state$/, open: () => ({ state: 'SERVER_ACTIVE' }) },
   { method: 'POST', path: /^\/v1\/invoices$/, unary: addInvoice },
   { method: 'GET', path: /^\/v1\/invoices$/, unary: listInvoices },
   { method: 'GET', path: /^\/v1\/invoices\/subscribe$/, stream: subscribe },
@@ -98,7 +100,14 @@ function listInvoices({ wallet, query }: RestRequest): Json {
 
 function lookupInvoice({ wallet, parameter }: RestRequest): Json {
   const invoice = wallet.invoice(readHexHash(parameter));
-  if (invoice === undefined) throw new SimnetRefusal(STATUS.notFound, 'unable to locate invoice');
+  if (invoice === undefined) {
+    // LND says it in another way before its first invoice.
+    const any = wallet.invoices({ offset: 0, limit: 1, order: 'forwards' }).length > 0;
+    throw new SimnetRefusal(
+      STATUS.notFound,
+      any ? 'unable to locate invoice' : 'there are no existing invoices',
+    );
+  }
   return invoiceJson(wallet.signed(invoice));
 }
 

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import { eventually } from '../support/eventually.ts';
+import { lastLines } from '../../deploy/regtest/daemon.ts';
+import { waitFor } from '../../deploy/regtest/wait-for.ts';
 
 /** A gateway in a process of its own, that may be killed and started again at the same address. */
 export interface GatewayProcess {
@@ -24,6 +25,7 @@ export async function gatewayProcess(folder: string, config: object): Promise<Ga
   const listeners = { listen: `127.0.0.1:${port}`, admin: `127.0.0.1:${adminPort}`, data: folder };
   // JSON is YAML.
   writeFileSync(file, JSON.stringify({ ...listeners, ...config }));
+  const logFile = path.join(folder, 'gateway.log');
   const url = `http://127.0.0.1:${port}`;
   let child: ChildProcess | undefined;
   const end = async (signal: 'SIGKILL' | 'SIGTERM'): Promise<void> => {
@@ -35,16 +37,22 @@ export async function gatewayProcess(folder: string, config: object): Promise<Ga
   return {
     url,
     async start() {
-      const log = openSync(path.join(folder, 'gateway.log'), 'a');
+      const log = openSync(logFile, 'a');
       child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, '-c', file], {
         stdio: ['ignore', log, log],
       });
-      const answers = async () =>
-        await fetch(`${url}/.l402/account`).then(
-          () => true,
-          () => false,
-        );
-      await eventually(answers, (there) => there);
+      closeSync(log);
+      const started = child;
+      await waitFor(
+        'The start of the gateway',
+        async () => {
+          if (started.exitCode !== null) throw new Error(`it has ended:\n${lastLines(logFile, 10)}`);
+          return (await fetch(`${url}/.l402/account`)).status;
+        },
+        { limitMs: 30_000, everyMs: 20 },
+      ).catch((cause: unknown) => {
+        throw new Error(`the gateway does not start:\n${lastLines(logFile, 10)}`, { cause });
+      });
     },
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),

@@ -56,8 +56,11 @@ test('after kills of gateway and LND under load, credits are what LND settled, t
   const enough = new AbortController();
   const customers = Array.from({ length: CUSTOMERS }, () => createCustomer(gateway.url, payer));
   const running = customers.map((customer) => customer.run(enough.signal));
-  await killAll(gateway, network);
-  enough.abort();
+  try {
+    await killAll(gateway, network);
+  } finally {
+    enough.abort();
+  }
   await Promise.all(running);
 
   const bought = customers.flatMap((customer) => customer.bought);

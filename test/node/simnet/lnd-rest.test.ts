@@ -145,7 +145,14 @@ test('errors have LND’s codes, statuses and texts', async () => {
     };
     const hash = 'ab'.repeat(32);
     const base64 = Buffer.from(hash, 'hex').toString('base64');
+    assert.deepEqual(await unary('GET', `/v1/invoice/${hash}`), [404, 5, 'there are no existing invoices']);
+    await call('POST', '/v1/invoices', { value: 1 });
     assert.deepEqual(await unary('GET', `/v1/invoice/${hash}`), [404, 5, 'unable to locate invoice']);
+    assert.deepEqual(await unary('POST', '/v1/invoices', { memo: 'x'.repeat(640) }), [
+      500,
+      2,
+      'data length too big to fit within 10 bits: 1024',
+    ]);
     assert.deepEqual(await unary('GET', '/v1/invoice/abcd'), [
       500,
       2,
