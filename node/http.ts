@@ -50,6 +50,10 @@ export interface NodeHttp {
   close(): Promise<void>;
 }
 
+/** What Node says when a certificate is not the pinned one, and not of an authority that is known. */
+const CERTIFICATE_CODES =
+  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_|ERR_TLS_CERT_)/;
+
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_LINE_BYTES = 1024 * 1024;
 
@@ -225,6 +229,13 @@ function explain(error: unknown, host: string, deadline?: Deadline): NodeError {
     return new NodeError('timeout', `The caller did not wait for the node at ${host}.`, { cause: error });
   }
   const code = codeOf(error);
+  if (CERTIFICATE_CODES.test(code)) {
+    return new NodeError(
+      'unreachable',
+      `The node at ${host} shows another certificate than the configured one (${code}): give the tls.cert that it uses now.`,
+      { cause: error },
+    );
+  }
   return new NodeError('unreachable', `The node at ${host} can't be reached (${code}).`, { cause: error });
 }
 

@@ -83,6 +83,8 @@ export const infoAnswer = z.object({
   chains: z.array(z.object({ network: z.string() })).min(1),
 });
 
+export const walletState = z.object({ state: z.string() });
+
 export const balanceAnswer = z.object({ local_balance: z.object({ msat: amount }) });
 
 const status = z.object({ code: z.int(), message: z.string() });

@@ -4,6 +4,7 @@ import { msat } from '../msat.ts';
 import { type Network, NodeError, type NodeInfo } from '../node.ts';
 import { newestInvoice, readAnswer } from './answers.ts';
 import { ask, createInvoice, getInfo, refuseNetwork } from './receive.ts';
+import { explainState } from './state.ts';
 
 /**
  * Tells who the node is. LND's own `invoice.macaroon` may not ask (`getinfo` needs `info:read`), but an invoice tells it too:
@@ -28,8 +29,10 @@ export function createIdentity(http: NodeHttp, network: Network | undefined) {
     try {
       return await getInfo(http, network, signal);
     } catch (error) {
-      if (!(error instanceof NodeError) || error.code !== 'unauthorized') throw error;
-      return await fromInvoice(signal);
+      if (!(error instanceof NodeError)) throw error;
+      if (error.code === 'unauthorized') return await fromInvoice(signal);
+      if (error.code === 'not-ready') throw (await explainState(http, signal)) ?? error;
+      throw error;
     }
   };
 }

@@ -15,6 +15,8 @@ import { openPassage, type Passage } from './passage.ts';
 
 /** A private network of real LND nodes for one test file. */
 export interface RealNetwork extends RegtestNetwork {
+  /** The lnd program. */
+  readonly command: string;
   /** Ways to the REST interfaces of the two nodes. */
   readonly toMerchant: Passage;
   readonly toCustomer: Passage;
@@ -42,6 +44,7 @@ export async function openRealNetwork(): Promise<RealNetwork> {
     const toCustomer = await openPassage(portOf(network.customer.url));
     return {
       ...network,
+      command: binaries.lnd,
       toMerchant,
       toCustomer,
       between,
