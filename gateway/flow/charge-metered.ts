@@ -12,12 +12,14 @@ import { bodyOwner } from './held-bodies.ts';
 import type { MeteredCharge } from './metered-charge.ts';
 import type { UsageSource } from './plan-usage.ts';
 import { isCharged } from './settle.ts';
+import type { Unsettled } from './unsettled.ts';
 import type { Grant } from './verify-credential.ts';
 
 /** What charging by the meter needs. */
 export interface MeteredDeps {
   readonly ledger: Ledger;
   readonly meters: Meters;
+  readonly unsettled: Unsettled;
   /** What happens to a stream, for those who follow its account. */
   readonly onNotice: (accountId: string, notice: MeterNotice) => void;
   /** What an answer came to that is charged by the upstream's report. */
@@ -140,6 +142,8 @@ function meterTerms(
 
 function meteredCharge(deps: MeteredDeps, { minted, validUntilSec }: Grant, metered: MeteredCharge): Charge {
   const { meter } = metered;
+  // One for all calls of `end`: given back twice, it is given back once.
+  const refundKey = deps.ledger.nextKey();
   return {
     accountId: minted.accountId,
     validUntilSec,
@@ -149,9 +153,26 @@ function meteredCharge(deps: MeteredDeps, { minted, validUntilSec }: Grant, mete
     },
     metered,
     end: async (how) => {
-      await meter.end(how === 'refunded' ? { waive: true } : await finalUnits(deps, metered));
+      if (how === 'refunded') await refund(deps, metered, refundKey);
+      else await meter.end(await finalUnits(deps, metered));
     },
   };
+}
+
+/**
+ * Nothing more is billed, and what was billed before the upstream failed (a long poll, an upload) goes back. Of a charge that
+ * several streams share nobody can say which of them took it.
+ */
+async function refund(
+  { ledger, unsettled }: MeteredDeps,
+  { meter }: MeteredCharge,
+  key: string,
+): Promise<void> {
+  const { accountId, terms } = meter;
+  const { billedMsat } = await meter.end({ waive: true });
+  const isShared = terms.charge === 'once' && terms.price.unit === 'second';
+  if (billedMsat === 0 || isShared) return;
+  await unsettled.settle(() => ledger.refundSpend({ accountId, amountMsat: billedMsat, key }));
 }
 
 /** The truth of a reported total; what the meter counted itself needs none. */

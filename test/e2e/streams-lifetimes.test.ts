@@ -36,7 +36,7 @@ for (const store of STORES) {
     const fromMs = performance.now();
     await revoke(shop.gateway, credential);
     assert.deepEqual(await Promise.all(streams.map(({ end }) => end)), ['whole', 'broken']);
-    assert.ok(performance.now() - fromMs < 1_500);
+    assert.ok(performance.now() - fromMs < 3_000);
     assert.match(streams[0]?.text() ?? '', /event: session-timeout\ndata: .*"cutBy":"revoked"/);
     await shop.untilEnded(2);
     assert.deepEqual(

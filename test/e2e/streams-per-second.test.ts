@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { msat } from '../../node/msat.ts';
 import { ask, rawClient } from '../proxy/wire.ts';
+import { eventually } from '../support/eventually.ts';
 import {
   credentialFor,
   isWithoutGap,
@@ -17,8 +18,6 @@ import {
 /* 10 sat a second is 10 msat a millisecond: what was billed can be read as time. */
 
 const PRICE = '10 sat/second';
-/** What client, upstream and gateway, all in this one process, may see of a moment later than it was, ms. */
-const SLACK_MS = 300;
 
 for (const store of STORES) {
   test(`an event stream is billed for the time of its delivery, its last slice in part (${store})`, async (t) => {
@@ -41,7 +40,8 @@ for (const store of STORES) {
     assert.equal(line.billedMsat, Math.ceil(line.deliveredUnits * 10_000));
     const billedMs = line.billedMsat / 10;
     assert.ok(billedMs <= tookMs, `${billedMs} of ${tookMs}`);
-    assert.ok(billedMs + line.heldMs >= tookMs - SLACK_MS, `${billedMs} of ${tookMs}`);
+    // A tick that comes late gives away the time that it is late by.
+    assert.ok(billedMs + line.heldMs >= tookMs / 2, `${billedMs} of ${tookMs}`);
     isWithoutGap(numbersIn(stream.text()));
     assert.equal(stream.response.headers['x-accel-buffering'], 'no');
     assert.equal(line.cutBy, undefined);
@@ -66,9 +66,11 @@ for (const store of STORES) {
     const line = await shop.untilEnded();
     const { spentMsat } = await settled(shop.store, credential);
     assert.equal(spentMsat, line.billedMsat);
-    // Of a slice of a minute, not the minute.
+    // Of a slice of a minute, not the minute; and not less than the client saw.
     assert.ok(spentMsat / 10 <= performance.now() - fromMs);
-    assert.ok(spentMsat > 0);
+    const [first] = stream.arrivals;
+    const seenMs = (stream.arrivals.at(-1)?.atMs ?? 0) - (first?.atMs ?? 0);
+    assert.ok(seenMs > 100 && spentMsat / 10 >= seenMs - 5, `${spentMsat} for ${seenMs}`);
   });
 
   test(`an upstream that breaks off in the middle of a stream: the client sees it, the rest of the slice comes back (${store})`, async (t) => {
@@ -110,7 +112,7 @@ test('the time until the upstream answers costs nothing', async (t) => {
 });
 
 test('a long poll is charged from the request on when the service says so', async (t) => {
-  const shop = await openShop(t, { price: PRICE, metering: { chargeFrom: 'request' } });
+  const shop = await openShop(t, { price: PRICE, metering: { chargeFrom: 'request', sliceMs: 5_000 } });
   const credential = await credentialFor(shop);
   const fromMs = performance.now();
   const opening = shop.open(credential);
@@ -120,10 +122,10 @@ test('a long poll is charged from the request on when the service says so', asyn
   res.writeHead(200, { 'Content-Length': 100_000 }).end('x'.repeat(100_000));
   const poll = await opening;
   assert.equal(await poll.end, 'whole');
-  const line = await shop.untilEnded();
+  await shop.untilEnded();
   const { spentMsat } = await settled(shop.store, credential);
   assert.ok(spentMsat / 10 <= performance.now() - fromMs);
-  assert.ok(spentMsat / 10 + line.heldMs >= waitedMs - SLACK_MS, `${spentMsat} for ${waitedMs}`);
+  assert.ok(spentMsat / 10 >= waitedMs - 5, `${spentMsat} for ${waitedMs}`);
 });
 
 test('a long poll whose client leaves while it waits is charged for the wait, and the upstream is told', async (t) => {
@@ -235,3 +237,20 @@ for (const store of STORES) {
     for (const stream of streams) assert.match(stream.text(), /event: session-timeout\n/);
   });
 }
+
+test('a long poll whose upstream fails costs nothing, however long it took to fail', async (t) => {
+  const shop = await openShop(t, { price: PRICE, metering: { chargeFrom: 'request' } });
+  const credential = await credentialFor(shop);
+  const asking = ask(`${shop.gateway.url}/quote`, { headers: { authorization: credential } });
+  const { res } = await shop.asked();
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  res.writeHead(503).end('no');
+  const answer = await asking;
+  assert.equal(answer.status, 503);
+  await shop.untilEnded();
+  const { balanceMsat } = await eventually(
+    () => settled(shop.store, credential),
+    ({ spentMsat }) => spentMsat === 0,
+  );
+  assert.equal(balanceMsat, 100_000);
+});
