@@ -10,6 +10,11 @@ export function soldForSec(services: readonly ServiceConfig[], name: string | un
   return services.length === 0 ? 0 : Math.min(...services.map(lifeSec));
 }
 
+/** The longest that anything on sale lives, seconds. */
+export function longestSoldSec(services: readonly ServiceConfig[]): number {
+  return Math.max(0, ...services.map(lifeSec));
+}
+
 function lifeSec({ price, validForSec }: ServiceConfig): number {
   return price.kind === 'pass' ? price.durationSec : validForSec;
 }

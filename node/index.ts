@@ -145,8 +145,11 @@ function openClient({ deps, ...options }: ClientOptions): OpenedNode {
   return { node, close: () => node.close() };
 }
 
-/** LND writes macaroon files in binary; some tools in hex. Its V2 format begins with the byte 2. */
-function readMacaroon(file: string | undefined): string {
+/**
+ * The macaroon in a file, hex. LND writes it in binary, some tools in hex; its V2 format begins with the byte 2.
+ * @throws NodeError `unauthorized` when the file can't be read
+ */
+export function readMacaroon(file: string | undefined): string {
   if (file === undefined) return '';
   const bytes = readBytes(file, 'node.macaroonFile');
   return bytes[0] === 2 ? bytes.toString('hex') : bytes.toString('utf8').trim();

@@ -22,6 +22,8 @@ const TO_SELL: Readonly<Record<string, () => Promise<Register>>> = {
   start: async () => (await import('./start.ts')).registerStart,
   'check-config': async () => (await import('./check-config.ts')).registerCheckConfig,
   routes: async () => (await import('./routes.ts')).registerRoutes,
+  doctor: async () => (await import('./doctor.ts')).registerDoctor,
+  reconcile: async () => (await import('./reconcile.ts')).registerReconcile,
   store: async () => (await import('./store.ts')).registerStore,
   simnet: async () => (await import('./simnet.ts')).registerSimnet,
 };

@@ -46,7 +46,21 @@ export function readMacaroonRights(hex: string): readonly string[] | undefined {
   }
 }
 
+/** When the earliest `time-before` of a macaroon ends it, Unix seconds; `undefined`: it has none, or can't be read. */
+export function readMacaroonExpirySec(hex: string): number | undefined {
+  try {
+    const ends = readCaveats(Buffer.from(hex, 'hex'))
+      .map((caveat) => /^time-before (\S{1,64})$/.exec(caveat)?.[1])
+      .map((date) => Date.parse(date ?? ''))
+      .filter((ms) => !Number.isNaN(ms));
+    return ends.length === 0 ? undefined : Math.floor(Math.min(...ends) / 1000);
+  } catch {
+    return undefined;
+  }
+}
+
 const FORMAT_V2 = 2;
+const END_OF_SECTION = 0;
 const FIELD_LOCATION = 1;
 const FIELD_IDENTIFIER = 2;
 const BAKERY_VERSION = 3;
@@ -67,6 +81,30 @@ function readIdentifier(macaroon: Buffer): Buffer | undefined {
     at = end;
   }
   return undefined;
+}
+
+/** The caveats of a macaroon: after the section of location and identifier one section each, until an empty one. */
+function readCaveats(macaroon: Buffer): readonly string[] {
+  if (macaroon[0] !== FORMAT_V2) return [];
+  const caveats: string[] = [];
+  let at = 1;
+  let sections = 0;
+  let isEmpty = true;
+  for (let fields = 0; fields < MAX_FIELDS; fields += 1) {
+    const { value: type, next } = readVarint(macaroon, at);
+    at = next;
+    if (type === END_OF_SECTION) {
+      if (isEmpty) break;
+      sections += 1;
+      isEmpty = true;
+      continue;
+    }
+    const { data, next: end } = readBytes(macaroon, next);
+    if (sections > 0 && type === FIELD_IDENTIFIER) caveats.push(data.toString('utf8'));
+    isEmpty = false;
+    at = end;
+  }
+  return caveats;
 }
 
 function readOperation(message: Buffer): string[] {
