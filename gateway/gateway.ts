@@ -57,7 +57,7 @@ export interface Gateway {
 export async function startGateway(parts: GatewayParts): Promise<Gateway> {
   const { config, node, store, log, metrics, nowMs = Date.now } = parts;
   refusePublicPlayMoney(config, node);
-  const catalog = currentCatalog(config, log);
+  const catalog = currentCatalog(config, log, metrics);
   const ledger = await openLedger({
     store,
     storeName: parts.storeName,
@@ -66,6 +66,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     nowMs,
     onError: (task, error) =>
       log.error(`the ledger's ${task} failed and will be tried again`, { err: error }),
+    onClock: (aheadSec) => sayClock(log, aheadSec),
   });
   const accounts = assembleAccounts({ nowMs });
   // So that its invoices can be told from others on the same node.
@@ -75,6 +76,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     ...parts,
     nowMs,
     config: () => catalog.get().config,
+    clockAheadSec: () => ledger.clockAheadSec(),
     onNodeDown: () => flow.deps.invoicer.pool.doubt(),
   });
   const { health } = watch;
@@ -142,14 +144,23 @@ interface Open {
 }
 
 /** The configuration in force: swapped as one, read once a request. */
-function currentCatalog(config: Config, log: Log): { get: () => Catalog; swap: (config: Config) => void } {
-  const compile = (next: Config): Catalog =>
-    compileCatalog(next, (address) =>
+function currentCatalog(
+  config: Config,
+  log: Log,
+  metrics: Pick<Metrics, 'readFrom'>,
+): { get: () => Catalog; swap: (config: Config) => void } {
+  let undeclaredProxy = false;
+  metrics.readFrom({ undeclaredProxy: () => undeclaredProxy });
+  const compile = (next: Config): Catalog => {
+    undeclaredProxy = false;
+    return compileCatalog(next, (address) => {
+      undeclaredProxy = true;
       log.warn(
         'an X-Forwarded-For header came from an undeclared proxy and is ignored: name the proxy in trustedProxies, or all its clients share one throttle',
         { address },
-      ),
-    );
+      );
+    });
+  };
   let current = compile(config);
   return {
     get: () => current,
@@ -187,6 +198,16 @@ function refusePublicPlayMoney(config: Config, node: LightningNode): void {
     `The Lightning node is simulated, so anybody could pay with play money at ${reachable.host}:${reachable.port}. ` +
       'Listen on 127.0.0.1, attach a real node, or set allowPlayMoney: true.',
   );
+}
+
+function sayClock(log: Log, aheadSec: number | undefined): void {
+  if (aheadSec === undefined) log.info("the store's clock is right again: selling goes on");
+  else
+    log.error(
+      "the store's clock is ahead of this machine's, so that what would be sold now could not be redeemed: NOTHING IS SOLD until they " +
+        'agree. Set this machine\'s clock right; see "When a clock was wrong" in docs/admin.md',
+      { aheadSec },
+    );
 }
 
 function sayCertificate(log: Log, listener: Listener, error: Error | undefined): void {

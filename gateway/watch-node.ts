@@ -1,9 +1,10 @@
 import type { Config } from '../config/config.ts';
 import type { Msat } from '../node/msat.ts';
 import type { LightningNode } from '../node/node.ts';
-import type { GatewayError } from './errors.ts';
+import { GatewayError } from './errors.ts';
 import { listedOrders } from './flow/challenge-order.ts';
 import { refuseUnpayable } from './flow/refuse-unpayable.ts';
+import { MAX_CLOCK_AHEAD_SEC } from './ledger/clock-watch.ts';
 import type { Store } from './ledger/store.ts';
 import { createHealth, type Health } from './observe/health.ts';
 import { createLiquidityWatch } from './observe/liquidity.ts';
@@ -14,6 +15,8 @@ import type { Metrics } from './observe/metrics.ts';
 export interface NodeWatchParts {
   readonly node: LightningNode;
   readonly store: Pick<Store, 'ping'>;
+  /** Seconds by which the store's clock is ahead of this machine's. */
+  readonly clockAheadSec: () => number;
   readonly config: () => Config;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -34,6 +37,8 @@ export interface NodeWatch {
 
 /** A node is behind its chain for a moment after each block: only what lasts longer stops the sale, seconds. */
 const UNSYNCED_GRACE_SEC = 10;
+/** Seconds that a client is told to wait when the store's clock is ahead: somebody has to see to it. */
+const CLOCK_RETRY_SEC = 60;
 
 /** Watches in the background, so that asking costs a challenge nothing. */
 export function watchNode(parts: NodeWatchParts): NodeWatch {
@@ -48,6 +53,7 @@ export function watchNode(parts: NodeWatchParts): NodeWatch {
   const health = createHealth({
     store,
     node,
+    clockAheadSec: () => tooFarAhead(parts),
     soldOut: () => liquidity.soldOut(),
     nowMs,
     onChecked: (part, { state, code, reason }, changed) => {
@@ -65,6 +71,7 @@ export function watchNode(parts: NodeWatchParts): NodeWatch {
   return {
     health,
     refusal(amountMsat) {
+      if (tooFarAhead(parts) !== undefined) return clockAhead();
       const refusal = refuseUnpayable({ notSynced: notSynced(), liquidity: liquidity.latest() }, amountMsat);
       if (refusal?.code === 'no-inbound') liquidity.recheck();
       return refusal;
@@ -79,4 +86,19 @@ export function watchNode(parts: NodeWatchParts): NodeWatch {
       liquidity.stop();
     },
   };
+}
+
+function tooFarAhead({ clockAheadSec }: NodeWatchParts): number | undefined {
+  const aheadSec = clockAheadSec();
+  return aheadSec > MAX_CLOCK_AHEAD_SEC ? aheadSec : undefined;
+}
+
+/** What is sold by this machine's clock is judged by the store's: nobody shall pay for something that is over when he comes. */
+function clockAhead(): GatewayError {
+  return new GatewayError(
+    'clock-ahead',
+    "Nothing can be sold at the moment: this gateway's clock and that of its store differ. The operator finds more in the log. " +
+      'Credentials already paid go on working as long as they are valid.',
+    { retryAfterSec: CLOCK_RETRY_SEC },
+  );
 }

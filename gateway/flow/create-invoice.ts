@@ -58,7 +58,7 @@ export interface InvoicerDeps {
 }
 
 /** Why an invoice was not made: an error of the node, or a bound of ours. */
-export type InvoiceFailure = NodeErrorCode | 'throttled' | 'outstanding' | 'no-inbound';
+export type InvoiceFailure = NodeErrorCode | 'throttled' | 'outstanding' | 'no-inbound' | 'clock-ahead';
 
 /** What can be paid, then the throttle, then the caps, then the pool or the node and the check of what it returned. */
 export function createInvoicer(deps: InvoicerDeps): Invoicer {
@@ -83,7 +83,7 @@ export function createInvoicer(deps: InvoicerDeps): Invoicer {
     async createInvoice({ asker, amountMsat, memo, price }) {
       const refusal = deps.refusal?.(amountMsat);
       if (refusal !== undefined) {
-        deps.onFailed(refusal.code === 'no-inbound' ? 'no-inbound' : 'not-ready', undefined);
+        deps.onFailed(reasonOf(refusal), undefined);
         throw refusal;
       }
       const limits = deps.limits();
@@ -92,20 +92,23 @@ export function createInvoicer(deps: InvoicerDeps): Invoicer {
       const pooled = price === 'fixed' ? pool.draw(terms) : undefined;
       try {
         const invoice = pooled ?? (await askNode(terms, limits));
+        if (pooled === undefined) pool.answered();
         place.hold(invoice.paymentHash, invoice.expiresAtSec);
         return invoice;
       } catch (error) {
         place.giveBack();
         if (error instanceof NodeError && error.code === 'bad-invoice') pool.forget();
         throw explain(error, deps.onFailed);
-      } finally {
-        if (pooled === undefined) pool.wake();
       }
     },
     paid: (paymentHash) => deps.outstanding.paid(paymentHash),
     outstanding: () => deps.outstanding.count(),
     pool,
   };
+}
+
+function reasonOf({ code }: GatewayError): InvoiceFailure {
+  return code === 'no-inbound' || code === 'clock-ahead' ? code : 'not-ready';
 }
 
 function admit(deps: InvoicerDeps, asker: Asker, limits: ChallengeConfig): Place {

@@ -48,6 +48,7 @@ export function assembleStore(engine: Engine): Store {
     ...offerVerbs(engine),
     ...paymentVerbs(engine),
     purge: () => engine.grouped('purge', purge),
+    clock: () => engine.read('clock', (books, nowSec) => Math.max(nowSec, books.counter('clock'))),
     totals: () => engine.read('totals', (books) => books.totals()),
     ping: () => engine.read('ping', (books) => void books.generation()),
     close: () => engine.close(),

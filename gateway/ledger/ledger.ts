@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { clockWatch } from './clock-watch.ts';
 import { readLastSeen, writeLastSeen } from './last-seen.ts';
 import { repeat } from './repeat.ts';
 import { type RevocationSet, revocationSet } from './revocations.ts';
 import type { Store } from './store.ts';
 
 const DEFAULT_REVOCATION_POLL_MS = 500;
+const DEFAULT_CLOCK_POLL_MS = 1_000;
 const DEFAULT_PURGE_EVERY_MS = 60_000;
 /** Calls of purge in one round; what is left then waits for the next. */
 const MAX_PURGES = 2_000;
@@ -43,6 +45,8 @@ export interface Ledger
   readonly generation: string;
   /** True when the account is revoked, as of the last poll. */
   isRevoked(accountId: string): boolean;
+  /** Seconds by which the store's clock is ahead of this machine's, as of the last look; over MAX_CLOCK_AHEAD_SEC nothing may be sold. */
+  clockAheadSec(): number;
   /** A key for a spend or a lease that no other gateway and no other request has. */
   nextKey(): string;
   /** Stops the timers and waits for what they began. The store stays open: it belongs to who opened it. */
@@ -61,10 +65,14 @@ export interface LedgerOptions {
   readonly nowMs: () => number;
   /** Default 500 ms: a revocation reaches live streams and passes within a second. */
   readonly revocationPollMs?: number;
+  /** Default 1,000 ms: what is sold until a wrong clock is noticed can't be redeemed. */
+  readonly clockPollMs?: number;
   /** Default 60,000 ms. */
   readonly purgeEveryMs?: number;
   /** Told when work in the background failed; it is tried again at its next turn. */
-  readonly onError?: (task: 'revocations' | 'purge', error: unknown) => void;
+  readonly onError?: (task: 'revocations' | 'purge' | 'clock', error: unknown) => void;
+  /** Told when the store's clock is found too far ahead, in seconds, and (`undefined`) when it is not any more. */
+  readonly onClock?: (aheadSec: number | undefined) => void;
 }
 
 /** The store does not belong to this gateway's keys or data folder. The message says what to do. */
@@ -88,6 +96,13 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   if (dataDir !== undefined) await markSeen(store, dataDir);
   const revocations = revocationSet(store);
   await revocations.refresh();
+  const clock = clockWatch(store, options.nowMs, options.onClock ?? (() => {}));
+  await clock.refresh();
+  const watching = repeat({
+    everyMs: options.clockPollMs ?? DEFAULT_CLOCK_POLL_MS,
+    task: () => clock.refresh(),
+    onError: (error) => onError('clock', error),
+  });
   const polling = repeat({
     everyMs: options.revocationPollMs ?? DEFAULT_REVOCATION_POLL_MS,
     task: () => revocations.refresh(),
@@ -106,9 +121,10 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     ...verbsOf(store, revocations),
     generation,
     isRevoked: (accountId) => revocations.has(accountId),
+    clockAheadSec: clock.aheadSec,
     nextKey: keyMaker(),
     close: async () => {
-      await Promise.all([polling.stop(), purging.stop()]);
+      await Promise.all([watching.stop(), polling.stop(), purging.stop()]);
     },
   };
 }
@@ -181,7 +197,7 @@ function keyMaker(): () => string {
   };
 }
 
-type Verbs = Omit<Ledger, 'generation' | 'isRevoked' | 'nextKey' | 'close'>;
+type Verbs = Omit<Ledger, 'generation' | 'isRevoked' | 'clockAheadSec' | 'nextKey' | 'close'>;
 
 function verbsOf(store: Store, revocations: RevocationSet): Verbs {
   return {

@@ -290,7 +290,8 @@ export interface Store {
   generation(): Promise<string>;
   /**
    * Makes a new generation: voids every credential minted so far, and forgets the master keys' fingerprints, so that the
-   * next keys are admitted as the first. For an operator whose store or key was lost or restored.
+   * next keys are admitted as the first. For an operator whose store or key was lost or restored. Clock and watermark begin anew when
+   * the store is opened next, since they only guard what is void now: the way out when a clock was wrong.
    */
   newGeneration(): Promise<string>;
   /** Records the configured keys' fingerprints (hex) when the store is new or knows at least one of them. */
@@ -362,6 +363,8 @@ export interface Store {
    * their expiry behind the watermark. Bounded work a call; run it every minute.
    */
   purge(): Promise<PurgeReport>;
+  /** The store's now, Unix seconds: the latest of its clock and of what any gateway on it has purged by. */
+  clock(): Promise<number>;
   totals(): Promise<Totals>;
   /** Resolves when the store answers; rejects with StoreError when it does not. */
   ping(): Promise<void>;

@@ -14,6 +14,8 @@ export type HealthCode =
   | 'wrong-network'
   /** Its credential is wrong or lacks a right. */
   | 'unauthorized'
+  /** Its clock is ahead of this machine's: what would be sold now would be too late when its buyer comes. */
+  | 'clock-ahead'
   /** It can't be paid what anything here costs. */
   | 'no-inbound';
 
@@ -44,6 +46,8 @@ export interface HealthAnswer {
 export interface HealthOptions {
   readonly store: Pick<Store, 'ping'>;
   readonly node: Pick<LightningNode, 'info'>;
+  /** Seconds by which the store's clock is too far ahead; undefined when it is not. */
+  readonly clockAheadSec?: () => number | undefined;
   /** Why nothing can be sold although the node works, in words. */
   readonly soldOut?: () => string | undefined;
   /** Unix milliseconds. */
@@ -106,7 +110,12 @@ const NODE_CODES: Partial<Record<NodeError['code'], HealthCode>> = {
 export function createHealth(options: HealthOptions): Health {
   const { nowMs = Date.now, intervalMs = INTERVAL_MS, deadlineMs = DEADLINE_MS } = options;
   const checks: Readonly<Record<string, Check>> = {
-    store: () => options.store.ping(),
+    store: async () => {
+      await options.store.ping();
+      const aheadSec = options.clockAheadSec?.();
+      if (aheadSec !== undefined)
+        throw new CheckFailure('clock-ahead', `The store's clock is ${aheadSec} s ahead: nothing is sold.`);
+    },
     node: async (signal) => {
       const { synced } = await options.node.info({ signal });
       if (!synced) throw new CheckFailure('not-synced', 'The node is not synced to its chain yet.');

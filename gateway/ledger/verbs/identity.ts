@@ -12,6 +12,9 @@ export function newGeneration(books: Books): string {
   const generation = randomGeneration();
   books.setGeneration(generation);
   books.clearKeyFingerprints();
+  // No credential of before is good for anything, so that none can be presented again behind a lower watermark.
+  books.setCounter('clock', 0);
+  books.setCounter('watermark', 0);
   return generation;
 }
 

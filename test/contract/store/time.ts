@@ -51,6 +51,40 @@ export function timeContract(it: ContractTest): void {
     );
   });
 
+  it('the store says what its clock is, and that it stays ahead when the machine is set back, over a restart too', async (subject) => {
+    const { store, clock, backend } = subject;
+    assert.equal(await store.clock(), clock.nowSec());
+    clock.advanceSec(DAY_SEC);
+    const latest = clock.nowSec();
+    await store.purge();
+    clock.advanceSec(-DAY_SEC);
+    assert.equal(await store.clock(), latest);
+    if (!backend.persistent) return;
+    await store.close();
+    const again = await backend.open();
+    subject.reopened(again);
+    assert.equal(await again.clock(), latest);
+    clock.advanceSec(DAY_SEC + 5);
+    assert.equal(await again.clock(), latest + 5);
+  });
+
+  it('a new generation takes the clock back, at the next opening, so that what is sold by the right one is taken', async (subject) => {
+    const { store, clock, backend } = subject;
+    if (!backend.persistent) return;
+    clock.advanceSec(365 * DAY_SEC);
+    await store.purge();
+    clock.advanceSec(-365 * DAY_SEC);
+    assert.deepEqual(await store.claim(claimOf(subject)), { kind: 'too-late' });
+    await store.newGeneration();
+    await store.close();
+    const again = await backend.open();
+    subject.reopened(again);
+    assert.equal(await again.clock(), clock.nowSec());
+    assert.deepEqual(await again.claim(claimOf(subject)), { kind: 'claimed' });
+    await again.purge();
+    assert.equal(await again.purgeWatermark(), clock.nowSec() - CLAIM_GRACE_SEC);
+  });
+
   it('an account that was refused as expired stays so when the clock is set back', async (subject) => {
     const { store, clock } = subject;
     await fund(subject, ALICE, 500);
