@@ -6,6 +6,7 @@ import type { Catalog } from './catalog.ts';
 import type { GatewayError } from './errors.ts';
 import { listedOrders } from './flow/challenge-order.ts';
 import { createInvoicer, type Invoicer } from './flow/create-invoice.ts';
+import { createHeldBodies } from './flow/held-bodies.ts';
 import type { FlowDeps } from './flow/index.ts';
 import { createKeyring } from './flow/keys.ts';
 import { createLiveResponses } from './flow/live.ts';
@@ -83,6 +84,7 @@ export function assembleFlow(parts: FlowParts): Assembly {
       keys,
       node,
       invoicer,
+      bodies: createHeldBodies(),
       unsettled,
       live,
       meters,
