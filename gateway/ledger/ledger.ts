@@ -141,8 +141,20 @@ export async function renewGeneration(store: Store, dataDir: string): Promise<st
   return generation;
 }
 
-/** An older copy of a store has forgotten claims and debits, and would sell them again: it is known by its lower epoch. */
-async function checkStore({ store, storeName, dataDir }: LedgerOptions): Promise<string> {
+/** What tells whether a store is the one that a data folder knows. */
+export interface StoreIdentity {
+  readonly store: Pick<Store, 'generation' | 'epoch'>;
+  readonly storeName: string;
+  readonly dataDir?: string;
+}
+
+/**
+ * Compares a store with what the data folder saw last, and changes nothing: an older copy of a store has forgotten claims and
+ * debits, and would sell them again. It is known by its lower epoch.
+ * @returns the store's generation
+ * @throws StoreMismatchError, StoreError
+ */
+export async function checkStore({ store, storeName, dataDir }: StoreIdentity): Promise<string> {
   const generation = await store.generation();
   if (dataDir === undefined) return generation;
   const seen = await readLastSeen(dataDir);

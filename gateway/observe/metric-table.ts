@@ -69,6 +69,12 @@ export const METRICS = {
     help: 'Top-ups asked for and not known to be paid or ended, as of the last look-up at the node.',
     labels: [],
   },
+  undeclaredProxy: {
+    name: 'sluice_undeclared_proxy',
+    type: 'gauge',
+    help: 'Whether a peer that `trustedProxies` does not name sent X-Forwarded-For (1): all its clients share one throttle then.',
+    labels: [],
+  },
   reconcileDifference: {
     name: 'sluice_reconcile_difference_msat',
     type: 'gauge',
