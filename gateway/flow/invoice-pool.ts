@@ -1,7 +1,7 @@
 import type { ChallengeConfig, InvoicePoolConfig } from '../../config/config.ts';
 import { type Invoice, type LightningNode, NodeError, type NodeErrorCode } from '../../node/node.ts';
 import type { ConcurrencyGate } from './concurrency.ts';
-import { drawFrom, newShelf, type Shelf, shelfKey, takeStale, wantsOne } from './invoice-shelf.ts';
+import { drawFrom, earn, newShelf, type Shelf, shelfKey, takeStale, wantsOne } from './invoice-shelf.ts';
 import type { InvoiceTerms, MakeInvoice } from './make-invoice.ts';
 import { createWithdrawals } from './withdraw-invoices.ts';
 
@@ -35,8 +35,8 @@ export interface PoolDeps {
 export interface InvoicePool {
   /** An invoice that nobody has seen; undefined when there is none ready, or no pool. It is replaced in the background. */
   draw(terms: InvoiceTerms): Invoice | undefined;
-  /** There may be room at the node again. */
-  wake(): void;
+  /** The node made an invoice for a challenge: it is back, if it was away, and there is room again. */
+  answered(): void;
   /** Keeps what is sold by the configuration now in force, and drops the rest. */
   retain(sold: readonly InvoiceTerms[]): void;
   /** The node was away: it is asked whether it still knows what it made. Until it answers they are sold. */
@@ -74,6 +74,7 @@ class Pool implements InvoicePool {
   readonly #underWay = new Set<Promise<void>>();
   readonly #withdrawals: ReturnType<typeof createWithdrawals>;
   #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
   #pauseMs = 0;
   #pausedUntilMs = 0;
   #closing = false;
@@ -92,18 +93,14 @@ class Pool implements InvoicePool {
     this.#drop('aged', takeStale(shelf, nowMs));
     const invoice = drawFrom(shelf, config.size, nowMs);
     this.#deps.onDraw(invoice === undefined ? 'miss' : 'hit');
-    // What is made ahead waits its turn behind the challenge that is being answered.
-    this.#refill(shelf, config);
+    this.#wakeSoon();
     return invoice;
   }
 
-  wake(): void {
-    const config = this.#deps.limits().invoicePool;
-    if (config === undefined) return;
-    for (const shelf of this.#shelves.values()) {
-      if (shelf.doubted) this.#verify(shelf);
-      this.#refill(shelf, config);
-    }
+  answered(): void {
+    this.#pauseMs = 0;
+    this.#pausedUntilMs = 0;
+    if (this.#shelves.size > 0) this.#wakeSoon();
   }
 
   retain(sold: readonly InvoiceTerms[]): void {
@@ -112,12 +109,12 @@ class Pool implements InvoicePool {
     for (const [key, shelf] of this.#shelves) {
       if (!keys.has(key)) this.#remove(key, shelf, 'reload');
       else this.#drop('reload', shelf.stock.splice(config?.size ?? 0));
-      shelf.earned = 0;
+      earn(shelf, 0, config?.size ?? 0);
     }
   }
 
   doubt(): void {
-    for (const shelf of this.#shelves.values()) shelf.doubted = true;
+    for (const shelf of this.#shelves.values()) shelf.doubted = shelf.stock.at(-1);
   }
 
   forget(): void {
@@ -133,13 +130,14 @@ class Pool implements InvoicePool {
   sweep(): void {
     const nowMs = this.#deps.nowMs();
     for (const shelf of this.#shelves.values()) this.#drop('aged', takeStale(shelf, nowMs));
-    this.wake();
+    this.#wake();
     this.#withdrawOne();
   }
 
   async close(): Promise<void> {
     this.#closing = true;
     clearInterval(this.#timer);
+    clearImmediate(this.#soon);
     const signal = AbortSignal.timeout(CLOSE_TIMEOUT_MS);
     const over = new Promise((resolve) => signal.addEventListener('abort', resolve));
     const end = async (): Promise<void> => {
@@ -158,6 +156,24 @@ class Pool implements InvoicePool {
     const [oldest] = this.#shelves;
     if (this.#shelves.size > MAX_SHELVES && oldest !== undefined) this.#remove(...oldest, 'crowded');
     return shelf;
+  }
+
+  /** The challenge that is being answered goes first. */
+  #wakeSoon(): void {
+    if (this.#closing) return;
+    this.#soon ??= setImmediate(() => {
+      this.#soon = undefined;
+      this.#wake();
+    });
+  }
+
+  #wake(): void {
+    const config = this.#deps.limits().invoicePool;
+    if (config === undefined) return;
+    for (const shelf of this.#shelves.values()) {
+      if (shelf.doubted !== undefined) this.#verify(shelf, shelf.doubted);
+      this.#refill(shelf, config);
+    }
   }
 
   #refill(shelf: Shelf, { size, refillBelow }: InvoicePoolConfig): void {
@@ -198,23 +214,23 @@ class Pool implements InvoicePool {
     this.#deps.onFailed(code, error);
   }
 
-  /** One look-up stands for all: a node that was restored from an older state, or replaced, forgot the oldest first or all. */
-  #verify(shelf: Shelf): void {
-    const [oldest] = shelf.stock;
-    if (oldest === undefined) {
-      shelf.doubted = false;
+  /** One look-up stands for all that were made before: a node that was replaced, or restored from an older state, forgot the newest. */
+  #verify(shelf: Shelf, doubted: Invoice): void {
+    if (!shelf.stock.includes(doubted)) {
+      shelf.doubted = undefined;
       return;
     }
     if (!this.#mayAsk()) return;
     const started = this.#tryRun(async (signal) => {
       try {
-        const state = await this.#deps.node.lookupInvoice(oldest.paymentHash, { signal });
-        if (state?.kind !== 'open') this.#drop('forgotten', shelf.stock.splice(0));
+        const state = await this.#deps.node.lookupInvoice(doubted.paymentHash, { signal });
+        const older = shelf.stock.indexOf(doubted) + 1;
+        if (state?.kind !== 'open') this.#drop('forgotten', shelf.stock.splice(0, older));
       } catch (error) {
         this.#failed(error);
       }
     });
-    if (started) shelf.doubted = false;
+    if (started) shelf.doubted = undefined;
   }
 
   #withdrawOne(): void {
@@ -236,7 +252,7 @@ class Pool implements InvoicePool {
     if (run === undefined) return false;
     const ended = run.finally(() => {
       this.#underWay.delete(ended);
-      this.wake();
+      this.#wakeSoon();
     });
     this.#underWay.add(ended);
     return true;

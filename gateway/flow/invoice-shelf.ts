@@ -16,8 +16,8 @@ export interface Shelf {
   earned: number;
   /** From below `refillBelow` until it is full again. */
   filling: boolean;
-  /** The node may have forgotten what it made: looked up as soon as it answers. */
-  doubted: boolean;
+  /** The newest of those that the node may have forgotten: looked up as soon as it answers. */
+  doubted: Invoice | undefined;
   /** Its price is no longer sold: what is still made for it is withdrawn. */
   gone: boolean;
   askedAtMs: number;
@@ -35,7 +35,7 @@ export function newShelf(terms: InvoiceTerms, nowMs: number): Shelf {
     making: 0,
     earned: 0,
     filling: false,
-    doubted: false,
+    doubted: undefined,
     gone: false,
     askedAtMs: Number.NEGATIVE_INFINITY,
     asks: 0,
@@ -87,9 +87,11 @@ export function wantsOne(shelf: Shelf, size: number, refillBelow: number): boole
   return shelf.filling && !shelf.gone;
 }
 
-/** Takes out what is no longer good. The node's clock decides nothing here: the ends are compared with ours. */
+/** Takes out what is no longer good, by our clock; for what nobody asked for lately nothing more is made. */
 export function takeStale(shelf: Shelf, nowMs: number): Invoice[] {
-  const goodFromMs = nowMs + goodForMs(shelf.terms);
+  const goodMs = goodForMs(shelf.terms);
+  const goodFromMs = nowMs + goodMs;
+  if (nowMs - shelf.askedAtMs >= goodMs) shelf.earned = 0;
   const fresh = shelf.stock.filter(({ expiresAtSec }) => expiresAtSec * 1000 >= goodFromMs);
   if (fresh.length === shelf.stock.length) return [];
   const stale = shelf.stock.filter(({ expiresAtSec }) => expiresAtSec * 1000 < goodFromMs);
