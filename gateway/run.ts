@@ -74,6 +74,7 @@ async function open(
   }
   const node = await openNode(config.node, { dataDir: config.dataDir, nowMs: Date.now });
   closers.push(() => node.close());
+  for (const warning of node.warnings ?? []) log.warn(warning);
   const store = await openStore(config.store, Date.now);
   closers.push(() => store.store.close());
   const gateway = await start(config, node, store, log, metrics);

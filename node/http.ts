@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { type Dispatcher, Pool } from 'undici';
+import { buildConnector, type Dispatcher, Pool } from 'undici';
 import { NodeError } from './node.ts';
 
 /** How to reach a node's HTTP interface. */
@@ -11,6 +11,8 @@ export interface NodeHttpOptions {
   readonly headers: Readonly<Record<string, string>>;
   /** The server's own certificate, or the CA that signed it; absent: the system's CAs. */
   readonly tlsCertPem?: string;
+  /** The certificate as it is now, asked for when the server shows another one than before. May throw. */
+  readonly rereadTlsCert?: () => string;
   /** Bound on one exchange, ms. */
   readonly timeoutMs: number;
   /** Exchanges under way at once; one more is refused as `busy`. */
@@ -64,8 +66,7 @@ export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
     throw new NodeError('unreachable', `The node's URL ${options.url} is not an http or https URL.`);
   }
   const basePath = url.pathname.replace(/\/+$/, '');
-  const connect = { timeout: options.timeoutMs, ...pinned(options.tlsCertPem, url.hostname) };
-  const common = { connect, pipelining: 1, allowH2: false } as const;
+  const common = { connect: connector(options, url.hostname), pipelining: 1, allowH2: false } as const;
   // A feed or a payment holds its connection for long: it must not take one from the short exchanges.
   const short = new Pool(url.origin, { ...common, connections: options.concurrency });
   const long = new Pool(url.origin, {
@@ -119,6 +120,36 @@ export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
     async close() {
       await Promise.all([short.destroy(), long.destroy()]);
     },
+  };
+}
+
+/**
+ * Connects with the certificate that is pinned now. When the server shows another one, the pin is read again: what the
+ * node's owner wrote there is trusted, never what the server shows.
+ */
+function connector(options: NodeHttpOptions, hostname: string): buildConnector.connector {
+  const build = (certPem: string | undefined) =>
+    buildConnector({ timeout: options.timeoutMs, allowH2: false, ...pinned(certPem, hostname) });
+  let current = options.tlsCertPem;
+  let connect = build(current);
+  const isRenewed = (): boolean => {
+    try {
+      const certPem = options.rereadTlsCert?.();
+      if (certPem === undefined || certPem === current) return false;
+      connect = build(certPem);
+      current = certPem;
+      return true;
+    } catch {
+      // It is being written, or gone: the one that we have stays, and the next failure asks again.
+      return false;
+    }
+  };
+  return (target, callback) => {
+    connect(target, (...outcome) => {
+      const [error] = outcome;
+      if (error !== null && CERTIFICATE_CODES.test(codeOf(error)) && isRenewed()) connect(target, callback);
+      else callback(...outcome);
+    });
   };
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LndNodeConfig, NodeConfig, SimulatedNodeConfig } from '../config/config.ts';
+import { macaroonWarnings } from './lnd/macaroon-rights.ts';
 import { createLndNode } from './lnd.ts';
 import { type LightningNode, NodeError } from './node.ts';
 import { type LndRestServer, serveLndRest } from './simnet/lnd-rest.ts';
@@ -29,6 +30,8 @@ export interface OpenedNode {
   readonly simnet?: Simnet;
   /** Where it is served. */
   readonly surfaceUrl?: string;
+  /** What the operator should know, for the log. */
+  readonly warnings?: readonly string[];
   close(): Promise<void>;
 }
 
@@ -115,16 +118,23 @@ function writeAddress(file: string, simnet: Simnet, url: string): void {
 }
 
 function openLnd(config: LndNodeConfig, deps: NodeDeps): OpenedNode {
-  return openClient({
+  const macaroon = config.macaroon ?? readMacaroon(config.macaroonFile);
+  const { tlsCertFile } = config;
+  const opened = openClient({
     url: config.url,
-    macaroon: config.macaroon ?? readMacaroon(config.macaroonFile),
-    ...(config.tlsCertFile === undefined
+    macaroon,
+    ...(tlsCertFile === undefined
       ? {}
-      : { tlsCertPem: readText(config.tlsCertFile, 'node.tlsCertFile') }),
+      : {
+          tlsCertPem: readText(tlsCertFile, 'node.tlsCertFile'),
+          // LND makes a new certificate when the old one ends, or its names change.
+          rereadTlsCert: () => readText(tlsCertFile, 'node.tlsCertFile'),
+        }),
     ...(config.network === undefined ? {} : { network: config.network }),
     playMoney: false,
     deps,
   });
+  return { ...opened, warnings: macaroonWarnings(macaroon) };
 }
 
 type ClientOptions = Omit<Parameters<typeof createLndNode>[0], 'nowMs'> & { readonly deps: NodeDeps };

@@ -16,6 +16,8 @@ export interface LndOptions {
   readonly macaroon: string;
   /** LND's `tls.cert`; absent: the certificate must be known to the system. */
   readonly tlsCertPem?: string;
+  /** The certificate as it is now, asked for when LND shows another one than before. May throw. */
+  readonly rereadTlsCert?: () => string;
   /** Absent: whatever network the node is on. */
   readonly network?: Network;
   /** Bound on one request, ms. Default 10,000. */
@@ -39,6 +41,7 @@ export function createLndNode(options: LndOptions): LightningNode & Payer {
     url: options.url,
     headers: { 'grpc-metadata-macaroon': options.macaroon },
     ...(options.tlsCertPem === undefined ? {} : { tlsCertPem: options.tlsCertPem }),
+    ...(options.rereadTlsCert === undefined ? {} : { rereadTlsCert: options.rereadTlsCert }),
     timeoutMs,
     concurrency: options.concurrency ?? 64,
   });

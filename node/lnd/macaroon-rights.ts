@@ -4,19 +4,26 @@
  * binary macaroon format V2 (type, length and data of each field; libmacaroons, format.txt).
  */
 
-/** The rights that selling needs. */
-const NEEDED = ['info:read', 'invoices:read', 'invoices:write'] as const;
+/** The rights without which nothing can be sold. */
+const NEEDED = ['invoices:read', 'invoices:write'] as const;
+
+/** The rights without which the gateway can't see whether the node is synced, and how much it can receive. */
+const HELPFUL = ['info:read', 'offchain:read'] as const;
 
 /** Rights that move money, or make more rights, and that selling does not need. */
 const DANGEROUS =
   /^(offchain:write|onchain:write|peers:write|info:write|macaroon:\w+|signer:\w+|message:write)$/;
 
-/** The one line that makes a macaroon with what selling needs, and no more. */
-export const BAKE_LINE = `lncli bakemacaroon --save_to sluice.macaroon ${NEEDED.join(' ')}`;
+/** The one line that makes a macaroon with all of these, and no more. */
+export const BAKE_LINE = `lncli bakemacaroon --save_to sluice.macaroon ${[...HELPFUL, ...NEEDED].sort().join(' ')}`;
 
 /** What a macaroon has too little of, and too much. */
 export interface MacaroonReview {
+  /** Nothing can be sold without. */
   readonly missing: readonly string[];
+  /** Sync and liquidity can't be seen without. */
+  readonly blind: readonly string[];
+  /** Not needed, and would let a thief of the macaroon take money or make more rights. */
   readonly dangerous: readonly string[];
 }
 
@@ -26,10 +33,36 @@ export function reviewMacaroon(hex: string): MacaroonReview | undefined {
   if (rights === undefined) return undefined;
   // Rights to single methods are listed by their paths; which of them are enough is not ours to say.
   const byMethod = rights.some((right) => right.startsWith('uri:'));
+  const without = (wanted: readonly string[]): readonly string[] =>
+    byMethod ? [] : wanted.filter((right) => !rights.includes(right));
   return {
-    missing: byMethod ? [] : NEEDED.filter((right) => !rights.includes(right)),
+    missing: without(NEEDED),
+    blind: without(HELPFUL),
     dangerous: rights.filter((right) => DANGEROUS.test(right)),
   };
+}
+
+/** What a person should know of a macaroon when the gateway starts; none of it contains the macaroon. */
+export function macaroonWarnings(hex: string): readonly string[] {
+  const review = reviewMacaroon(hex);
+  if (review === undefined) return [];
+  const { missing, blind, dangerous } = review;
+  const warnings: string[] = [];
+  if (missing.length > 0) {
+    warnings.push(
+      `the macaroon lacks ${missing.join(', ')}: nothing can be sold. This makes one: ${BAKE_LINE}`,
+    );
+  } else if (blind.length > 0) {
+    warnings.push(
+      `the macaroon lacks ${blind.join(', ')}: whether the node is synced, or how much it can receive, is not watched. ${BAKE_LINE}`,
+    );
+  }
+  if (dangerous.length > 0) {
+    warnings.push(
+      `the macaroon may do more than selling needs (${dangerous.join(', ')}): who steals it takes the money. This makes a smaller one: ${BAKE_LINE}`,
+    );
+  }
+  return warnings;
 }
 
 /** The rights of an LND macaroon, `entity:action` each; `undefined` when it is none. */

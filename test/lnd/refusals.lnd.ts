@@ -61,19 +61,23 @@ test('a macaroon without a right, of another node, and none at all are unauthori
 
 test('the rights that stand in a macaroon are those that LND gave it', async () => {
   const read = async (name: string) => (await readFile(network.merchant.macaroonFile(name))).toString('hex');
-  assert.deepEqual(reviewMacaroon(await read('invoice')), { missing: ['info:read'], dangerous: [] });
+  assert.deepEqual(reviewMacaroon(await read('invoice')), {
+    missing: [],
+    blind: ['info:read', 'offchain:read'],
+    dangerous: [],
+  });
   assert.deepEqual(reviewMacaroon(await read('readonly'))?.missing, ['invoices:write']);
   const admin = reviewMacaroon(await read('admin'));
   assert.deepEqual(admin?.missing, []);
   assert.ok(admin?.dangerous.includes('offchain:write'));
-  const permissions = ['info:read', 'invoices:read', 'invoices:write'].map((right) => {
+  const permissions = ['info:read', 'invoices:read', 'invoices:write', 'offchain:read'].map((right) => {
     const [entity, action] = right.split(':');
     return { entity, action };
   });
   const baked = z
     .object({ macaroon: z.string() })
     .parse(await network.merchant.ask('POST', '/v1/macaroon', { permissions }));
-  assert.deepEqual(reviewMacaroon(baked.macaroon), { missing: [], dangerous: [] });
+  assert.deepEqual(reviewMacaroon(baked.macaroon), { missing: [], blind: [], dangerous: [] });
   const node = clientOf(network.merchant, 'admin', { macaroon: baked.macaroon });
   assert.equal((await node.info()).alias, 'merchant');
   await node.createInvoice(REQUEST);

@@ -179,6 +179,26 @@ describe('TLS', () => {
     });
   });
 
+  test('a certificate that was renewed is read again from where it was pinned, and from nowhere else', async () => {
+    await withTls(info, async (url) => {
+      let file = OTHER_TLS_CERT;
+      let reads = 0;
+      const rereadTlsCert = () => {
+        reads += 1;
+        if (file === '') throw new Error('it is being written');
+        return file;
+      };
+      const node = createLndNode({ url, macaroon: MACAROON, tlsCertPem: OTHER_TLS_CERT, rereadTlsCert });
+      await assert.rejects(node.info(), /another certificate than the configured one/);
+      file = '';
+      await rejectsWith(node.info(), 'unreachable');
+      file = TLS_CERT;
+      assert.equal((await node.info()).alias, 'alice');
+      assert.equal(reads, 3);
+      await node.close();
+    });
+  });
+
   test('a pin or a URL that is none is refused at once', () => {
     const refused = { name: 'NodeError', code: 'unreachable' };
     assert.throws(() => createLndNode({ url: 'https://h:1', macaroon: MACAROON, tlsCertPem: 'x' }), refused);
