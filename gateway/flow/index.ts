@@ -1,5 +1,5 @@
 import type { ServiceConfig } from '../../config/config.ts';
-import { ZERO_MSAT } from '../../node/msat.ts';
+import { type Msat, subtractMsat, ZERO_MSAT } from '../../node/msat.ts';
 import type { LightningNode } from '../../node/node.ts';
 import { GatewayError } from '../errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -93,6 +93,8 @@ interface Unpaid {
   readonly reason: ChallengeReason;
   /** The credential was paid for once, so that a new payment may go onto its account. */
   readonly grant?: Grant;
+  /** What the request costs in all, where that is known and the balance does not cover it. */
+  readonly neededMsat?: Msat;
 }
 
 interface Paid {
@@ -177,7 +179,9 @@ async function challenge(
   }
   const usage = await usageOf({ kind: 'stranger', key: client.throttleKey });
   const nowSec = Math.floor(deps.nowMs() / 1000);
-  const foreseen = quotePrice(config, service, deps.node.capabilities, nowSec, usage);
+  const accountId = renewableAccount(service, reason, grant);
+  const lackingMsat = await lackOf(deps.ledger, unpaid.neededMsat, accountId);
+  const foreseen = quotePrice(config, service, deps.node.capabilities, nowSec, usage, lackingMsat);
   const invoice = await deps.invoicer.createInvoice({
     asker: {
       clientKey: client.throttleKey,
@@ -185,11 +189,11 @@ async function challenge(
     },
     amountMsat: foreseen.invoiceMsat,
     memo: challengeMemo(config, service),
-    price: isFixedPrice(service) ? 'fixed' : 'dynamic',
+    price: isFixedPrice(service) && lackingMsat === ZERO_MSAT ? 'fixed' : 'dynamic',
   });
   const quote = outliveInvoice(foreseen, invoice, nowSec + config.challenge.invoiceExpirySec);
   deps.onInvoice(service);
-  const macaroon = mintToken(deps.keys, service, quote, invoice, renewableAccount(service, reason, grant));
+  const macaroon = mintToken(deps.keys, service, quote, invoice, accountId);
   await sendChallenge(exchange, {
     reason,
     quote,
@@ -198,6 +202,18 @@ async function challenge(
     playMoney: deps.node.capabilities.playMoney,
   });
   return { kind: 'challenged', reason };
+}
+
+/** What must be paid for a request to go through, when its whole cost is known: less what the account it goes onto holds. */
+async function lackOf(
+  ledger: Ledger,
+  neededMsat: Msat | undefined,
+  accountId: string | undefined,
+): Promise<Msat> {
+  if (neededMsat === undefined || neededMsat === 0) return ZERO_MSAT;
+  const account = accountId === undefined ? undefined : await ledger.account(accountId);
+  const balanceMsat = account?.balanceMsat ?? ZERO_MSAT;
+  return balanceMsat >= neededMsat ? ZERO_MSAT : subtractMsat(neededMsat, balanceMsat);
 }
 
 /**
@@ -221,8 +237,10 @@ async function answerDiscarded(
   { charge, grant }: Paid,
   usage: UsageSource,
 ): Promise<FlowOutcome> {
-  if (charge.metered?.discarded !== 'unpaced') {
-    return challenge(deps, exchange, { kind: 'unpaid', reason: 'spent', grant }, usage);
+  const discarded = charge.metered?.discarded;
+  if (discarded?.kind !== 'unpaced') {
+    const neededMsat = discarded?.neededMsat ?? ZERO_MSAT;
+    return challenge(deps, exchange, { kind: 'unpaid', reason: 'spent', grant, neededMsat }, usage);
   }
   throw new GatewayError(
     'upstream-unpaced',

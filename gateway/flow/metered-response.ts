@@ -1,6 +1,7 @@
+import { costOf, rateOf } from '../meter/index.ts';
 import type { ResponseTap } from '../proxy/response-tap.ts';
 import { headerValue } from './header-value.ts';
-import type { MeteredCharge } from './metered-charge.ts';
+import type { Discarded, MeteredCharge } from './metered-charge.ts';
 
 /** A file at a price a second that is shorter than this has no time worth charging (an error's text, a playlist), bytes. */
 const SMALL_ANSWER_BYTES = 65_536;
@@ -39,14 +40,17 @@ export function refusalOfHead(
   method: string | undefined,
   status: number,
   headers: readonly string[],
-): 'unaffordable' | 'unpaced' | undefined {
+): Discarded | undefined {
   const { price, charges, count } = meter.terms;
   const length = Number(headerValue(headers, 'content-length') ?? Number.NaN);
   if (Number.isNaN(length) || charges?.(status) === false) return undefined;
   if (method === 'HEAD' || status === NOT_MODIFIED) return undefined;
-  if (price.unit === 'byte' && count !== 'request') return meter.affords(length) ? undefined : 'unaffordable';
+  if (price.unit === 'byte' && count !== 'request') {
+    if (meter.affords(length)) return undefined;
+    return { kind: 'unaffordable', neededMsat: costOf(rateOf(price), length) };
+  }
   if (price.unit !== 'second' || metering.chargeFrom === 'request') return undefined;
   // An hour of film fetched in a second would cost a second.
   const paced = metering.paceBytesPerSec !== undefined || metering.allowBurst;
-  return paced || length <= SMALL_ANSWER_BYTES ? undefined : 'unpaced';
+  return paced || length <= SMALL_ANSWER_BYTES ? undefined : { kind: 'unpaced' };
 }

@@ -18,6 +18,7 @@ export interface Quote {
 /**
  * Prices one purchase of a service, rounded up to what the node can issue and the operator's smallest invoice. A metered price
  * sells its deposit, and never less than what this very request sets aside.
+ * @param leastMsat - what this request is known to lack, when its upstream has said how long its answer is
  * @throws GatewayError when a request that is charged by reports can't be priced (an unknown model)
  */
 export function quotePrice(
@@ -26,10 +27,13 @@ export function quotePrice(
   node: NodeCapabilities,
   nowSec: number,
   usage?: UsageRequest,
+  leastMsat: Msat = ZERO_MSAT,
 ): Quote {
   const { price, metering } = service;
   const depositMsat =
-    metering === undefined ? undefined : maxMsat(metering.depositMsat, neededMsat(price, usage));
+    metering === undefined
+      ? undefined
+      : maxMsat(metering.depositMsat, maxMsat(neededMsat(price, usage), leastMsat));
   return challengeTerms(price, {
     minInvoiceMsat: maxMsat(config.challenge.minInvoiceMsat, node.minInvoiceMsat),
     precisionMsat: node.precisionMsat,

@@ -5,7 +5,7 @@
  */
 export { createMeteringDuplex } from './metering-duplex.ts';
 export { createMeters, type MeterObserver, type Meters } from './meters.ts';
-export type { MeteredPrice } from './rate.ts';
+export { costOf, type MeteredPrice, rateOf } from './rate.ts';
 export type {
   CutReason,
   Meter,

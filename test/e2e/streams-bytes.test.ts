@@ -78,6 +78,24 @@ for (const store of STORES) {
     assert.deepEqual([spentMsat, balanceMsat], [DEPOSIT, 0]);
   });
 
+  test(`the 402 for a file asks for what the account lacks, and its payment gets the file (${store})`, async (t) => {
+    const shop = await openShop(t, { price: PRICE, store, metering: METERING });
+    const credential = await credentialFor(shop);
+    const whole = (res: ServerResponse) => {
+      res.on('error', () => {});
+      res.writeHead(200, { 'Content-Length': 4 * DEPOSIT }).end(Buffer.alloc(4 * DEPOSIT));
+    };
+    const refused = await fetchWhole(shop, credential, whole);
+    assert.equal(refused.status, 402);
+    const { amountMsat, invoice, macaroon } = JSON.parse(refused.body.toString());
+    assert.equal(amountMsat, 3 * DEPOSIT);
+    const bought = `L402 ${macaroon}:${await shop.gateway.pay(invoice)}`;
+    const answer = await fetchWhole(shop, bought, whole);
+    assert.deepEqual([answer.status, answer.body.length], [200, 4 * DEPOSIT]);
+    const { spentMsat, balanceMsat } = await settled(shop.store, credential);
+    assert.deepEqual([spentMsat, balanceMsat], [4 * DEPOSIT, 0]);
+  });
+
   test(`a chunked answer stops at the last chunk that is paid for; the one beyond never leaves (${store})`, async (t) => {
     const shop = await openShop(t, { price: PRICE, store, metering: { ...METERING, holdMs: 300 } });
     const credential = await credentialFor(shop);
