@@ -1,6 +1,5 @@
 import type { Request } from 'express';
 import type { ServiceConfig } from '../config/config.ts';
-import type { LightningNode } from '../node/node.ts';
 import type { Accounts } from './assemble-accounts.ts';
 import type { Assembly } from './assemble-flow.ts';
 import type { Catalog } from './catalog.ts';
@@ -11,6 +10,7 @@ import type { FindHolder } from './endpoints/holder.ts';
 import { sessionRouter } from './endpoints/session.ts';
 import { topUpRouter } from './endpoints/topup.ts';
 import { GatewayError } from './errors.ts';
+import { createThrottle } from './flow/throttle.ts';
 import { topUp } from './flow/top-up.ts';
 import { type Holder, verifyHolder } from './flow/verify-holder.ts';
 import { type CredentialCandidate, readCredentials } from './l402/credential.ts';
@@ -22,7 +22,6 @@ import type { CookieRequest } from './session/request-origin.ts';
 
 /** What the helper endpoints are put together from. */
 export interface EndpointParts {
-  readonly node: LightningNode;
   readonly ledger: Ledger;
   readonly flow: Assembly;
   readonly accounts: Accounts;
@@ -33,7 +32,7 @@ export interface EndpointParts {
 
 /** Ties the helper endpoints to the flow, the ledger and the sessions. */
 export function assembleEndpoints(parts: EndpointParts): Endpoints {
-  const { node, ledger, flow, accounts, catalog, log, nowMs } = parts;
+  const { ledger, flow, accounts, catalog, log, nowMs } = parts;
   const findHolder = holderFinder(parts);
   const addressOf = (request: Request): string => clientKey(catalog(), request);
   const readAccount = (accountId: string) => ledger.account(accountId);
@@ -46,7 +45,8 @@ export function assembleEndpoints(parts: EndpointParts): Endpoints {
   const topUpDeps = { ...flow.deps, config: () => catalog().config };
   const endpoints = createEndpoints({
     verifyMacaroon: (text, clientKey) => flow.deps.verifier.readMacaroon(text, clientKey),
-    lookupInvoice: (paymentHash) => node.lookupInvoice(paymentHash),
+    lookupInvoice: (paymentHash) => flow.deps.invoicer.lookUp(paymentHash),
+    throttled: lookUpThrottle(nowMs),
     onSettled: accounts.onSettled,
     clientAddress: addressOf,
     corsOrigins: () => catalog().config.corsOrigins,
@@ -75,6 +75,17 @@ export function assembleEndpoints(parts: EndpointParts): Endpoints {
       streams.close();
       endpoints.close();
     },
+  };
+}
+
+/** Requests for invoices of one client: far more than a page makes that asks every second. */
+const INVOICE_LOOK_UPS = { burst: 60, perMinute: 240 };
+
+function lookUpThrottle(nowMs: () => number): (client: string) => number | undefined {
+  const throttle = createThrottle(nowMs);
+  return (client) => {
+    const verdict = throttle.take(client, INVOICE_LOOK_UPS);
+    return verdict.kind === 'ok' ? undefined : verdict.retryAfterSec;
   };
 }
 

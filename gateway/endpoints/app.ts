@@ -16,6 +16,8 @@ export interface EndpointsDeps {
   readonly verifyMacaroon: (text: string, client: string) => { readonly paymentHash: string } | undefined;
   /** Asks the node; `undefined` when it does not know the hash. */
   readonly lookupInvoice: (paymentHash: string) => Promise<InvoiceState | undefined>;
+  /** Counts a look-up of this client: undefined, or after how many seconds it may ask again. Absent: nobody is counted. */
+  readonly throttled?: (client: string) => number | undefined;
   /** Calls the listener with each payment hash that the node's feed reports; returns how to stop. */
   readonly onSettled?: (listener: (paymentHash: string) => void) => () => void;
   /** The client's address as the gateway sees it (trusted proxies considered); absent: the connection's. */
@@ -40,6 +42,7 @@ export interface Endpoints {
 export function createEndpoints(deps: EndpointsDeps): Endpoints {
   const watcher = createInvoiceWatcher(deps);
   const unsubscribe = deps.onSettled?.((paymentHash) => watcher.wake(paymentHash));
+  const throttled = deps.throttled ?? (() => undefined);
   const clientAddress = deps.clientAddress ?? ((request) => request.socket.remoteAddress ?? '');
 
   const app = express();
@@ -49,7 +52,10 @@ export function createEndpoints(deps: EndpointsDeps): Endpoints {
   // The gateway's own listener decides on HSTS; a page of another origin may read these answers (CORS above all else).
   app.use(helmet({ strictTransportSecurity: false, crossOriginResourcePolicy: { policy: 'cross-origin' } }));
   app.use(allowOrigins(deps.corsOrigins));
-  app.use(ENDPOINTS_PREFIX, invoicesRouter({ verifyMacaroon: deps.verifyMacaroon, watcher, clientAddress }));
+  app.use(
+    ENDPOINTS_PREFIX,
+    invoicesRouter({ verifyMacaroon: deps.verifyMacaroon, watcher, throttled, clientAddress }),
+  );
   for (const router of deps.routers ?? []) app.use(ENDPOINTS_PREFIX, router);
   app.use(answerUnknown);
   app.use(answerErrors(deps.log));

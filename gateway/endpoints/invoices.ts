@@ -13,6 +13,8 @@ export interface InvoicesDeps {
   /** The payment hash of a macaroon that this gateway signed and whose caveats hold; undefined for any other text. */
   readonly verifyMacaroon: (text: string, client: string) => { readonly paymentHash: string } | undefined;
   readonly watcher: InvoiceWatcher;
+  /** Counts a request of this client: undefined, or after how many seconds it may ask again. */
+  readonly throttled: (client: string) => number | undefined;
   /** The address that the client is counted under. */
   readonly clientAddress: (request: Request) => string;
 }
@@ -37,10 +39,17 @@ async function answerInvoice(deps: InvoicesDeps, request: Request, response: Res
   }
   const waitSec = parseWait(request.query['wait']);
   const macaroon = readMacaroon(request);
-  if (
-    macaroon === undefined ||
-    deps.verifyMacaroon(macaroon, deps.clientAddress(request))?.paymentHash !== paymentHash
-  ) {
+  const client = deps.clientAddress(request);
+  // Before the signature is computed: with a macaroon that holds, which costs nothing to get, that would be free work without end.
+  const retryAfterSec = deps.throttled(client);
+  if (retryAfterSec !== undefined) {
+    throw new GatewayError(
+      'throttled',
+      'This address asks for invoices too often. Let one request wait for it: add ?wait=60.',
+      { retryAfterSec },
+    );
+  }
+  if (macaroon === undefined || deps.verifyMacaroon(macaroon, client)?.paymentHash !== paymentHash) {
     // Never 401 or 402: clients pay again on those.
     sendError(response, 403, 'bad-macaroon', macaroonAdvice(macaroon));
     return;

@@ -2,6 +2,7 @@ import type { ChallengeConfig } from '../../config/config.ts';
 import type { Msat } from '../../node/msat.ts';
 import {
   type Invoice,
+  type InvoiceState,
   type LightningNode,
   NodeError,
   type NodeErrorCode,
@@ -32,6 +33,11 @@ export interface Invoicer {
    *   starting, not synced), `node-wrong-network`, `no-inbound` (it can't be paid so much).
    */
   createInvoice(order: InvoiceOrder): Promise<Invoice>;
+  /**
+   * What became of an invoice, asked in turn with those who buy, who always keep half of the turns.
+   * @throws NodeError `busy` when too many ask
+   */
+  lookUp(paymentHash: string): Promise<InvoiceState | undefined>;
   /** A payment was presented: its place is free again. */
   paid(paymentHash: string): void;
   /** Invoices issued and neither paid nor expired. */
@@ -63,6 +69,7 @@ export type InvoiceFailure = NodeErrorCode | 'throttled' | 'outstanding' | 'no-i
 /** What can be paid, then the throttle, then the caps, then the pool or the node and the check of what it returned. */
 export function createInvoicer(deps: InvoicerDeps): Invoicer {
   const gate = createConcurrencyGate();
+  const lookUps = createConcurrencyGate();
 
   const make = invoiceMaker(deps);
   const { onDraw = () => {}, onDropped = () => {} } = deps;
@@ -100,6 +107,15 @@ export function createInvoicer(deps: InvoicerDeps): Invoicer {
         if (error instanceof NodeError && error.code === 'bad-invoice') pool.forget();
         throw explain(error, deps.onFailed);
       }
+    },
+    async lookUp(paymentHash) {
+      const { nodeConcurrency, nodeTimeoutMs } = deps.limits();
+      const signal = AbortSignal.timeout(nodeTimeoutMs);
+      const state = await lookUps.run(Math.ceil(nodeConcurrency / 2), () =>
+        gate.run(nodeConcurrency, () => deps.node.lookupInvoice(paymentHash, { signal })),
+      );
+      if (state === 'full') throw new NodeError('busy', 'too many ask the node for invoices');
+      return state;
     },
     paid: (paymentHash) => deps.outstanding.paid(paymentHash),
     outstanding: () => deps.outstanding.count(),

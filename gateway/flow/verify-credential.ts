@@ -58,7 +58,7 @@ export interface CredentialVerifier {
   /** The services that its macaroons name, as their holder says: nothing is verified. Each once, in order. */
   servicesNamedIn(credential: CredentialCandidate): readonly string[];
   /**
-   * Reads a macaroon that is not paid yet: its payment hash when the signature holds, else undefined.
+   * Reads a macaroon that is not paid yet: its payment hash when the signature holds and it has not expired, else undefined.
    * @throws GatewayError `throttled`
    */
   readMacaroon(macaroonText: string, clientKey: string): { readonly paymentHash: string } | undefined;
@@ -139,9 +139,12 @@ export function createCredentialVerifier(deps: VerifierDeps): CredentialVerifier
       const chain = chains.of(clientKey);
       const waitSec = chain.waitSec();
       if (waitSec > 0) throw tooManyCredentials(waitSec);
-      if (chain.holds(macaroon)) return { paymentHash };
-      chain.failed();
-      return undefined;
+      if (!chain.holds(macaroon)) {
+        chain.failed();
+        return undefined;
+      }
+      const reading = readTerms(macaroon.caveats);
+      return reading.kind === 'terms' && reading.validUntilSec > deps.nowSec() ? { paymentHash } : undefined;
     },
   };
 }
