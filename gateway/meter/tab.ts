@@ -368,9 +368,8 @@ export class Tab implements Timed {
   leave(member: Member, how: MeterEnd, nowMs: number): void {
     this.members.delete(member);
     if (this.members.size > 0 || this.state.kind === 'ended') return;
-    const { quantity } = this;
     const { units, payFrom } = how;
-    if (units !== undefined && !(quantity instanceof Seconds)) quantity.correct(units);
+    if (units !== undefined && !(this.quantity instanceof Seconds)) this.quantity.correct(units);
     this.end(undefined, nowMs);
     // It may be more than is set aside: the settling asks for the rest.
     if (units !== undefined && payFrom === 'balance') this.finalUnits = units;
