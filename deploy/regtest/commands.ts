@@ -1,5 +1,6 @@
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { z } from 'zod';
 import { findBinaries } from './binaries.ts';
 import { findControl, serveControl } from './control.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
@@ -49,10 +50,12 @@ export async function startCommand(deps: CommandDeps, options: StartOptions): Pr
     const asked = Promise.withResolvers<void>();
     interrupted.addEventListener('abort', () => asked.resolve(), { once: true });
     if (interrupted.aborted) return;
-    const gateway = options.gateway === 'yes' ? await startGateway(network, options.gatewayArgs) : undefined;
+    const macaroonFile = await bakeMacaroon(network);
+    const gateway =
+      options.gateway === 'yes' ? await startGateway(network, macaroonFile, options.gatewayArgs) : undefined;
     if (gateway !== undefined) closers.push(() => gateway.stop());
     const control = await serveControl(dir, {
-      status: () => describe(network, gateway),
+      status: () => describe(network, macaroonFile, gateway),
       mine: async (blocks) => {
         await network.mine(blocks);
         return { blockHeight: await network.blockHeight() };
@@ -63,7 +66,7 @@ export async function startCommand(deps: CommandDeps, options: StartOptions): Pr
       },
     });
     closers.push(() => control.close());
-    say(explain(network, gateway !== undefined));
+    say(explain(network, macaroonFile, gateway !== undefined));
     const ended = await Promise.race([asked.promise, ...watch(network, gateway)]);
     if (typeof ended === 'string')
       throw new RegtestError(`${ended} has ended by itself; its log is in ${dir}/log.`);
@@ -123,12 +126,32 @@ function watch(network: RegtestNetwork, gateway: Daemon | undefined): Promise<st
     });
 }
 
+const bakedSchema = z.object({ macaroon: z.string() });
+
+/** What selling needs and no more, as `lncli bakemacaroon info:read invoices:read invoices:write offchain:read` makes it. */
+async function bakeMacaroon({ merchant, folder }: RegtestNetwork): Promise<string> {
+  const permissions = [
+    { entity: 'info', action: 'read' },
+    { entity: 'invoices', action: 'read' },
+    { entity: 'invoices', action: 'write' },
+    { entity: 'offchain', action: 'read' },
+  ];
+  const { macaroon } = bakedSchema.parse(await merchant.ask('POST', '/v1/macaroon', { permissions }));
+  const file = path.join(folder.of('merchant'), 'sluice.macaroon');
+  writeFileSync(file, Buffer.from(macaroon, 'hex'), { mode: 0o600 });
+  return file;
+}
+
 /** In a folder of its own, so that no `sluice.yaml` and no ledger of real money come into play. */
-function startGateway(network: RegtestNetwork, extra: readonly string[]): Promise<Daemon> {
+function startGateway(
+  network: RegtestNetwork,
+  macaroonFile: string,
+  extra: readonly string[],
+): Promise<Daemon> {
   const { folder, merchant, state } = network;
   const cwd = folder.of('gateway');
   const node = new URLSearchParams({
-    'macaroon-file': merchant.macaroonFile('invoice'),
+    'macaroon-file': macaroonFile,
     'tls-cert-file': merchant.tlsCertFile,
   });
   const { port, adminPort } = state.gateway;
@@ -146,15 +169,15 @@ function startGateway(network: RegtestNetwork, extra: readonly string[]): Promis
   });
 }
 
-async function describe(network: RegtestNetwork, gateway: Daemon | undefined): Promise<object> {
+async function describe(
+  network: RegtestNetwork,
+  macaroonFile: string,
+  gateway: Daemon | undefined,
+): Promise<object> {
   const { merchant, customer, state } = network;
   return {
     gateway: gateway === undefined ? 'none' : `http://127.0.0.1:${state.gateway.port}`,
-    merchant: {
-      url: merchant.url,
-      tlsCertFile: merchant.tlsCertFile,
-      macaroonFile: merchant.macaroonFile('invoice'),
-    },
+    merchant: { url: merchant.url, tlsCertFile: merchant.tlsCertFile, macaroonFile },
     customer: {
       url: customer.url,
       tlsCertFile: customer.tlsCertFile,
@@ -165,7 +188,8 @@ async function describe(network: RegtestNetwork, gateway: Daemon | undefined): P
   };
 }
 
-function explain({ merchant, customer, state, folder }: RegtestNetwork, gateway: boolean): string {
+function explain(network: RegtestNetwork, macaroonFile: string, gateway: boolean): string {
+  const { merchant, customer, state, folder } = network;
   const wallet = [
     `export SLUICE_LND_URL=${customer.url}`,
     `export SLUICE_LND_MACAROON=${customer.macaroonFile('admin')}`,
@@ -174,7 +198,7 @@ function explain({ merchant, customer, state, folder }: RegtestNetwork, gateway:
   const pay = `npx sluice fetch http://127.0.0.1:${state.gateway.port}/quote --wallet lnd`;
   const nodeLine =
     `node: { type: lnd, url: ${merchant.url}, tlsCertFile: ${merchant.tlsCertFile}, ` +
-    `macaroonFile: ${merchant.macaroonFile('invoice')} }`;
+    `macaroonFile: ${macaroonFile} }`;
   return [
     '',
     'A private Lightning network is up: two LND nodes and a channel with money on both sides. Play money, real invoices.',
