@@ -4,8 +4,9 @@ import { z } from 'zod';
 import { findBinaries } from './binaries.ts';
 import { findControl, serveControl } from './control.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
-import { type RegtestNetwork, startNetwork } from './network.ts';
-import { openFolder } from './state.ts';
+import { noteGateway, stopLeftGateway } from './left-gateway.ts';
+import { type RegtestNetwork, startNetwork, stopLeftNetwork } from './network.ts';
+import { openFolder, readState } from './state.ts';
 
 /** What a command needs of its process. */
 export interface CommandDeps {
@@ -44,6 +45,7 @@ export async function startCommand(deps: CommandDeps, options: StartOptions): Pr
   }
   const binaries = await findBinaries({ env, say });
   say(`lnd and btcd ${binaries.origin}.`);
+  await stopLeftGateway(openFolder(dir));
   const network = await startNetwork({ dir, binaries, say });
   const closers: (() => Promise<void> | void)[] = [() => network.stop()];
   try {
@@ -53,7 +55,10 @@ export async function startCommand(deps: CommandDeps, options: StartOptions): Pr
     const macaroonFile = await bakeMacaroon(network);
     const gateway =
       options.gateway === 'yes' ? await startGateway(network, macaroonFile, options.gatewayArgs) : undefined;
-    if (gateway !== undefined) closers.push(() => gateway.stop());
+    if (gateway !== undefined) {
+      noteGateway(network.folder, gateway);
+      closers.push(() => gateway.stop());
+    }
     const control = await serveControl(dir, {
       status: () => describe(network, macaroonFile, gateway),
       mine: async (blocks) => {
@@ -97,7 +102,14 @@ export async function mineCommand({ dir, say }: CommandDeps, blocks: number): Pr
 /** Ends the network that runs, from another terminal. */
 export async function stopCommand({ dir, say }: CommandDeps): Promise<void> {
   const control = await findControl(dir);
-  if (control === undefined) return say(`No network runs in ${dir}.`);
+  if (control === undefined) {
+    const left = readState({ root: dir });
+    if (left !== undefined) {
+      await stopLeftGateway(openFolder(dir));
+      await stopLeftNetwork(openFolder(dir), left);
+    }
+    return say(`No network runs in ${dir}.`);
+  }
   await control.ask('stop');
   while ((await findControl(dir)) !== undefined) await new Promise((resolve) => setTimeout(resolve, 100));
   say('Stopping: its own terminal tells when all has ended.');

@@ -109,8 +109,8 @@ export async function startNetwork(options: NetworkOptions): Promise<RegtestNetw
   }
 }
 
-/** Ends the programs that a run which was killed has left behind in a folder. */
-async function stopLeftNetwork(folder: RegtestFolder, state: RegtestState): Promise<void> {
+/** Ends the nodes and the chain that a run which was killed has left behind in a folder. Asks them: a process id may be reused. */
+export async function stopLeftNetwork(folder: RegtestFolder, state: RegtestState): Promise<void> {
   const roles = ['merchant', 'customer'] as const;
   await Promise.all(roles.map((role) => stopLeftLnd(lndNode(role, '', folder, state))));
   await stopLeftBtcd(folder, state);
