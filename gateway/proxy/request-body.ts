@@ -83,8 +83,9 @@ export class RequestBody extends Readable {
     return this.#bytes;
   }
 
-  /** True while the next byte must come from the client, so that nobody else can be blamed for the wait. */
+  /** True while the next byte must come from the client or the tap holds it back, so that the upstream can't be blamed for the wait. */
   get waitsForClient(): boolean {
+    if (this.#tapPaused && !this.destroyed) return true;
     return (
       this.#started && !this.readableEnded && !this.destroyed && !this.#req.isPaused() && !this.#req.complete
     );

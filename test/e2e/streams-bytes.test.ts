@@ -244,10 +244,12 @@ test('an upload that runs out of money stops before the upstream, and is reset a
   assert.equal((await shop.untilEnded()).cutBy, 'unpaid');
 });
 
-test('an upload that is held goes on after the top-up, whole', async (t) => {
+test('an upload that is held for longer than an upstream may be idle goes on after the top-up, whole', async (t) => {
+  const idleTimeoutMs = 300;
   const shop = await openShop(t, {
     price: PRICE,
     metering: { ...METERING, count: 'request' },
+    idleTimeoutMs,
   });
   const credential = await credentialFor(shop, '/quote', { method: 'POST' });
   const body = Buffer.from(Array.from({ length: 250_000 }, (_, at) => at % 251));
@@ -265,6 +267,11 @@ test('an upload that is held goes on after the top-up, whole', async (t) => {
     (holds) => holds === 1,
   );
   assert.ok(arrived().length <= DEPOSIT);
+  const heldAtMs = performance.now();
+  await eventually(
+    () => performance.now() - heldAtMs,
+    (heldMs) => heldMs > 4 * idleTimeoutMs,
+  );
   await topUp(shop.gateway, credential, 1_000_000);
   await eventually(
     () => req.readableEnded,
