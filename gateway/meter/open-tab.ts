@@ -11,6 +11,8 @@ import type { TabPort, TabSettings } from './tab-types.ts';
 import type { MeterTerms, Opened } from './terms.ts';
 
 const DEFAULT_SLICE_MS = 1_000;
+/** A connection whose delivery began is paid for so long at least, ms; no longer than one slice, which is what was set aside. */
+export const LEAST_PAID_MS = 250;
 /** A held stream asks once a second whether there is credit, should the announcement be lost. */
 const RETRY_MS = 1_000;
 /** Slices that a lease outlives without a sign of life. */
@@ -90,7 +92,7 @@ export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedT
   });
   const quantity =
     terms.price.unit === 'second'
-      ? new Seconds()
+      ? new Seconds(Math.min(LEAST_PAID_MS, settings.sliceMs))
       : new Counter({
           leastAhead: FIRST_UNITS[terms.price.unit],
           sliceMs: settings.sliceMs,

@@ -9,6 +9,8 @@ export interface Quantity {
   stop(nowMs: number, coveredUnits: number): void;
   counted(nowMs: number, coveredUnits: number): number;
   delivered(nowMs: number, coveredUnits: number): number;
+  /** What is to be paid for in all, now that it is over. */
+  final(nowMs: number, coveredUnits: number): number;
   /** When what is covered will be used up, ms; `Infinity` when that is not a matter of time. */
   usedUpAtMs(nowMs: number, coveredUnits: number): number;
   /** Whether what is covered is used up: nothing more may pass. */
@@ -21,8 +23,19 @@ export interface Quantity {
 export class Seconds implements Quantity {
   #doneMs = 0;
   #sinceMs: number | undefined;
+  #began = false;
+  readonly #leastMs: number;
+
+  /**
+   * @param leastMs - paid for once delivery began, however short it was. Without it, a client that connects, takes the first chunk and
+   * leaves, again and again, has the stream for next to nothing.
+   */
+  constructor(leastMs = 0) {
+    this.#leastMs = leastMs;
+  }
 
   start(nowMs: number): void {
+    this.#began = true;
     this.#sinceMs ??= nowMs;
   }
 
@@ -38,6 +51,11 @@ export class Seconds implements Quantity {
 
   delivered(nowMs: number, coveredMs: number): number {
     return this.counted(nowMs, coveredMs);
+  }
+
+  final(nowMs: number, coveredMs: number): number {
+    const leastMs = this.#began ? Math.min(this.#leastMs, coveredMs) : 0;
+    return Math.max(this.delivered(nowMs, coveredMs), leastMs);
   }
 
   /** Time that ran past what was covered was not paid ahead, and is lost; call it before more is covered. */
@@ -133,6 +151,10 @@ export class Counter implements Quantity {
     const left = Math.min(this.#counted - this.#waiting - this.unsent(), coveredUnits);
     this.#settled = Math.max(this.#settled, left, 0);
     return this.#settled;
+  }
+
+  final(nowMs: number, coveredUnits: number): number {
+    return this.delivered(nowMs, coveredUnits);
   }
 
   usedUpAtMs(): number {

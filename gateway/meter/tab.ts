@@ -391,7 +391,7 @@ export class Tab implements Timed {
     if (state.kind === 'ended') return;
     if (state.kind === 'holding') this.heldMs += nowMs - state.sinceMs;
     quantity.stop(nowMs, lease.coveredUnits);
-    this.finalUnits = quantity.delivered(nowMs, lease.coveredUnits);
+    this.finalUnits = quantity.final(nowMs, lease.coveredUnits);
     this.state = { kind: 'ended', cutBy };
     this.onEnd?.();
     this.#port.ended(this);

@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { createMemoryStore } from '../../gateway/ledger/memory.ts';
 import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
 import type { Account, Store } from '../../gateway/ledger/store.ts';
+import { LEAST_PAID_MS } from '../../gateway/meter/open-tab.ts';
 import { createLog } from '../../gateway/observe/log.ts';
 import { eventually } from '../support/eventually.ts';
 import { buy, type TestGateway, type TestGatewayOptions } from '../support/gateway.ts';
@@ -59,6 +60,11 @@ export interface Asked {
   readonly atMs: number;
   /** Resolves when its connection is over. */
   readonly gone: Promise<unknown>;
+}
+
+/** The most that a stream can have been paid for since a moment of `performance.now()`, ms: the time, or the least time of a connection. */
+export function paidSince(fromMs: number): number {
+  return Math.max(LEAST_PAID_MS, performance.now() - fromMs);
 }
 
 /** Metering that makes tests quick. */

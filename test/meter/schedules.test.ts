@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { LEAST_PAID_MS } from '../../gateway/meter/open-tab.ts';
 import { costOf, rateOf } from '../../gateway/meter/rate.ts';
 import { ACCOUNT, createRig, price, type Rig, startFlow } from './rig.ts';
 
@@ -60,7 +61,7 @@ async function finish(rig: Rig): Promise<void> {
   }
 }
 
-test('whatever happens to a stream for seconds, what is billed is the ceiling of what was delivered, to the msat', async () => {
+test('whatever happens to a stream for seconds, what is billed is the ceiling of what was delivered and a quarter of a second at least, to the msat', async () => {
   const PRICES = ['100 msat/second', '360 sat/hour', '7 msat/3 seconds', '1 msat/hour', '999 msat/second'];
   await fc.assert(
     fc.asyncProperty(
@@ -97,10 +98,11 @@ test('whatever happens to a stream for seconds, what is billed is the ceiling of
         if (report.heldMs === 0 && report.cutBy === undefined) assert.ok(deliveredMs > openMs - 150 * ends);
         const rich = Math.max(firstMsat, 1_000) >= costOf(rate, openMs + 2_000);
         if (rich && steps.every(({ kind }) => kind !== 'weather')) assert.equal(deliveredMs, openMs);
+        const paidMs = Math.max(deliveredMs, LEAST_PAID_MS);
         if (report.cutBy !== 'lease-lost' && awayMs(steps) < NEAR_TTL_MS) {
-          assert.equal(report.billedMsat, costOf(rate, deliveredMs));
+          assert.equal(report.billedMsat, costOf(rate, paidMs));
           assert.equal(spent, report.billedMsat);
-        } else assert.ok(spent <= costOf(rate, deliveredMs));
+        } else assert.ok(spent <= costOf(rate, paidMs));
       },
     ),
     { numRuns: 500 },
