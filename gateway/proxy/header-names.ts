@@ -27,6 +27,8 @@ export type ResponseRole =
 /** All that is decided about a header name. */
 export interface NameFacts {
   readonly lower: string;
+  /** Lower case with a `-` for everything that is neither letter nor digit: equal for names that an upstream may take for one. */
+  readonly folded: string;
   readonly request: RequestRole;
   readonly response: ResponseRole;
 }
@@ -116,19 +118,30 @@ export function nameFacts(name: string): NameFacts {
   const seen = known.get(name);
   if (seen !== undefined) return seen;
   const lower = name.toLowerCase();
-  const facts: NameFacts = { lower, request: requestRole(lower), response: responseRole(lower) };
+  const folded = foldName(lower);
+  const facts: NameFacts = {
+    lower,
+    folded,
+    request: requestRole(lower, folded),
+    response: responseRole(lower, folded),
+  };
   if (known.size >= MAX_KNOWN) known.clear();
   known.set(name, facts);
   return facts;
 }
 
 /**
- * CGI, WSGI and PHP turn `-` and `_` into one, so that `L402_Account` would be our `L402-Account` to them: a name with an
- * underscore has the role of its twin, and when that is anything but plain it is dropped.
+ * CGI, WSGI and PHP turn everything that is neither letter nor digit into one character, so that `L402_Account` and `L402.Account`
+ * would be our `L402-Account` to them.
  */
-function requestRole(lower: string): RequestRole {
-  if (!lower.includes('_')) return plainRequestRole(lower);
-  return plainRequestRole(lower.replaceAll('_', '-')) === 'pass' ? 'pass' : 'drop';
+export function foldName(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z0-9]/g, '-');
+}
+
+/** A twin of another spelling has the role of the plain name, and when that is anything but plain it is dropped. */
+function requestRole(lower: string, folded: string): RequestRole {
+  if (lower === folded) return plainRequestRole(lower);
+  return plainRequestRole(folded) === 'pass' ? 'pass' : 'drop';
 }
 
 function plainRequestRole(lower: string): RequestRole {
@@ -138,8 +151,8 @@ function plainRequestRole(lower: string): RequestRole {
   return CLIENT_CLAIMS.has(lower) || lower.startsWith('x-forwarded-') ? 'client-claim' : 'pass';
 }
 
-function responseRole(lower: string): ResponseRole {
+function responseRole(lower: string, folded: string): ResponseRole {
   const role = RESPONSE_ROLES.get(lower);
   if (role !== undefined) return role;
-  return RESPONSE_DROPPED.has(lower) || lower.startsWith('l402-') ? 'drop' : 'pass';
+  return RESPONSE_DROPPED.has(folded) || folded.startsWith('l402-') ? 'drop' : 'pass';
 }

@@ -1,5 +1,5 @@
 import { plainAddress } from './client-address.ts';
-import { nameFacts } from './header-names.ts';
+import { foldName, nameFacts } from './header-names.ts';
 
 /*
  * Headers travel as flat lists (name, value, name, value), as Node reads them and undici and writeHead take them: names keep
@@ -26,7 +26,7 @@ export interface RequestPeer {
 /** Headers set by configuration, ready to use. */
 export interface HeadersToSet {
   readonly flat: readonly string[];
-  /** Lower case. */
+  /** Folded (`foldName`): a client's twin of one must not stand beside it. */
   readonly names: ReadonlySet<string>;
 }
 
@@ -47,7 +47,7 @@ export interface RequestHeaderRules {
 /** Compiles a service's `requestHeaders`, once a configuration. */
 export function headersToSet(headers: Readonly<Record<string, string>>): HeadersToSet {
   const entries = Object.entries(headers);
-  return { flat: entries.flat(), names: new Set(entries.map(([name]) => name.toLowerCase())) };
+  return { flat: entries.flat(), names: new Set(entries.map(([name]) => foldName(name))) };
 }
 
 /** What a client's headers said, gathered in one pass. */
@@ -90,14 +90,14 @@ function gather(
   named: ReadonlySet<string> | undefined,
   rules: RequestHeaderRules,
 ): void {
-  const { lower, request: role } = nameFacts(name);
+  const { lower, folded, request: role } = nameFacts(name);
   switch (role) {
     case 'pass':
-      if (named?.has(lower) || rules.set.names.has(lower) || rules.isCredential(lower, value)) return;
+      if (named?.has(lower) || rules.set.names.has(folded) || rules.isCredential(lower, value)) return;
       into.flat.push(name, value);
       return;
     case 'cookie':
-      if (named?.has(lower) || rules.set.names.has(lower)) return;
+      if (named?.has(lower) || rules.set.names.has(folded)) return;
       addCookie(into, name, value, rules);
       return;
     case 'content-length':
@@ -109,7 +109,7 @@ function gather(
       if (/(?:^|,)\s*trailers\s*(?:,|;|$)/i.test(value)) into.flat.push('TE', 'trailers');
       return;
     case 'client-claim':
-      if (rules.peer.trusted && !named?.has(lower) && !rules.set.names.has(lower))
+      if (rules.peer.trusted && !named?.has(lower) && !rules.set.names.has(folded))
         into.flat.push(name, value);
       return;
     case 'forwarded-for':
@@ -238,15 +238,15 @@ function without(flat: readonly string[], names: ReadonlySet<string>): string[] 
   return kept;
 }
 
-/** Puts headers over others: what has the same name falls away. Both are flat lists; `over` is short. */
+/** Puts headers over others: what has the same name falls away, or one that an upstream may take for it. Both are flat lists; `over` is short. */
 export function overrideHeaders(flat: string[], over: readonly string[]): string[] {
   if (over.length === 0) return flat;
   const names = new Set<string>();
-  for (let i = 0; i < over.length; i += 2) names.add(nameFacts(over[i] ?? '').lower);
+  for (let i = 0; i < over.length; i += 2) names.add(nameFacts(over[i] ?? '').folded);
   const kept: string[] = [];
   for (let i = 0; i + 1 < flat.length; i += 2) {
     const name = flat[i] ?? '';
-    if (!names.has(nameFacts(name).lower)) kept.push(name, flat[i + 1] ?? '');
+    if (!names.has(nameFacts(name).folded)) kept.push(name, flat[i + 1] ?? '');
   }
   for (const part of over) kept.push(part);
   return kept;

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import {
   headersToSet,
   overrideHeaders,
+  overrideHeaders,
   type RequestHeaderRules,
   requestHeaders,
   responseHeaders,
@@ -94,13 +95,32 @@ test('what only the gateway may say, and ways to ask for something else, are rem
   const names = [
     'L402-Account', 'l402-paid-msat', 'L402-Signature', 'X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override',
     'X-Original-URL', 'X-Rewrite-URL', 'L402_Account', 'X_Original_URL', 'x_forwarded_for', 'Content_Length', 'Transfer_Encoding', 'HOST',
+    'L402.Account', 'l402!paid~msat', 'X.Forwarded.For', 'Content.Length',
   ]; // biome-ignore format: a list
   const pairs = made(names.flatMap((name) => [name, 'evil']));
   assert.ok(!JSON.stringify(pairs).includes('evil'));
 });
 
-test('a header with an underscore that means nothing here passes', () => {
-  assert.deepEqual(values(made(['X_Mine', '1']), 'x_mine'), ['1']);
+test('a header with an underscore or a dot that means nothing here passes', () => {
+  assert.deepEqual(values(made(['X_Mine', '1', 'X.Mine', '2']), 'x_mine'), ['1']);
+  assert.deepEqual(values(made(['X_Mine', '1', 'X.Mine', '2']), 'x.mine'), ['2']);
+});
+
+test('no twin of a header that the operator sets, or that the gateway puts over others, stands beside it', () => {
+  const twins = ['X_Api_Key', 'x.api.key', 'X-Api-Key', 'X_API-KEY'];
+  const pairs = made(twins.flatMap((name) => [name, 'mine']), { set: headersToSet({ 'X-Api-Key': 'secret' }) });
+  assert.ok(!JSON.stringify(pairs).includes('mine'));
+  assert.deepEqual(values(pairs, 'x-api-key'), ['secret']);
+  assert.deepEqual(overrideHeaders(['Accept_Encoding', 'br', 'Accept', 'x'], ['Accept-Encoding', 'identity']), [
+    'Accept',
+    'x',
+    'Accept-Encoding',
+    'identity',
+  ]);
+});
+
+test('an upstream can’t say in another spelling what only the gateway may say', () => {
+  assert.deepEqual(responseHeaders(['L402_Balance_Msat', '5', 'L402.Price', '1', 'X', 'y']), ['X', 'y']);
 });
 
 test('an undeclared peer’s claims are replaced by what the connection shows', () => {
