@@ -8,20 +8,23 @@ const FAILURES: Record<UpstreamFailurePhase, () => GatewayError> = {
   connect: () =>
     new GatewayError(
       'upstream-refused',
-      'The upstream can not be reached. Nothing was charged; try again later.',
+      'The upstream can not be reached. This request costs nothing; try again later.',
       {
         retryAfterSec: 5,
       },
     ),
   timeout: () =>
-    new GatewayError('upstream-timeout', 'The upstream did not answer in time. Nothing was charged.'),
+    new GatewayError('upstream-timeout', 'The upstream did not answer in time. This request costs nothing.'),
   reset: () =>
     new GatewayError(
       'upstream-protocol',
-      'The upstream broke the connection off before it answered. Nothing was charged.',
+      'The upstream broke the connection off before it answered. This request costs nothing.',
     ),
   protocol: () =>
-    new GatewayError('upstream-protocol', 'The upstream did not answer in valid HTTP. Nothing was charged.'),
+    new GatewayError(
+      'upstream-protocol',
+      'The upstream did not answer in valid HTTP. This request costs nothing.',
+    ),
 };
 
 /** Answers a request whose upstream gave no response; does nothing when one has begun or the client is gone. */

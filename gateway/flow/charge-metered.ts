@@ -152,6 +152,7 @@ function meteredCharge(deps: MeteredDeps, { minted, validUntilSec }: Grant, mete
       return meter.balanceMsat;
     },
     metered,
+    mustEnd: () => true,
     end: async (how) => {
       if (how === 'refunded') await refund(deps, metered, refundKey);
       else await meter.end(await finalUnits(deps, metered));

@@ -20,6 +20,8 @@ export interface Charge {
   readonly validUntilSec: number;
   /** It grows while the answer is delivered. */
   readonly metered?: MeteredCharge;
+  /** Whether this end of the request changes anything in the ledger: most don't, and cost nothing. */
+  mustEnd(how: AttemptEnd): boolean;
   /** Settles it, exactly once: `refunded` gives the amount back. @throws StoreError */
   end(how: AttemptEnd): Promise<void>;
 }
@@ -39,7 +41,7 @@ export type ChargeResult =
   | { readonly kind: 'unpaid'; readonly reason: 'spent' | 'expired' | 'revoked' | 'price-changed' };
 
 /**
- * Takes the price of one call from the account, before anything is forwarded. A pass takes nothing and asks no store.
+ * Takes the price of one call from the account, before anything is forwarded. (For a pass: {@link passCharge}.)
  * @param retryKey - present when the request carries a usable Idempotency-Key
  * @throws GatewayError `retry-in-flight`, `idempotency-mismatch`
  * @throws StoreError `unavailable`: the outcome is unknown; the spend is voided by its key when the store is back
@@ -51,7 +53,6 @@ export async function chargeCall(
   retryKey: RetryKey | undefined,
 ): Promise<ChargeResult> {
   const { accountId } = grant.minted;
-  if (grant.price.kind === 'pass') return { kind: 'charged', charge: passCharge(grant) };
   // Credit that was bought to be counted buys no pass, and a pass is all that is sold now.
   if (grant.price.kind === 'metered' && exchange.service.price.kind === 'pass')
     return { kind: 'unpaid', reason: 'price-changed' };
@@ -72,13 +73,15 @@ export async function chargeCall(
   }
 }
 
-function passCharge({ minted, validUntilSec }: Grant): Charge {
+/** A pass takes nothing, and asks no store. */
+export function passCharge({ minted, validUntilSec }: Grant): Charge {
   const { accountId } = minted;
   return {
     accountId,
     validUntilSec,
     amountMsat: ZERO_MSAT,
     balanceMsat: undefined,
+    mustEnd: () => false,
     end: () => Promise.resolve(),
   };
 }
@@ -89,6 +92,7 @@ function spentCharge(ledger: Ledger, spend: Spend, grant: Grant, balanceMsat: Ms
     validUntilSec: grant.validUntilSec,
     amountMsat: spend.amountMsat,
     balanceMsat,
+    mustEnd: (how) => how === 'refunded',
     async end(how) {
       if (how !== 'refunded') return;
       const { kind } = await ledger.refundSpend(spend);
@@ -136,6 +140,7 @@ async function beginAttempt(
           validUntilSec: grant.validUntilSec,
           amountMsat: outcome.kind === 'spent' ? attempt.amountMsat : ZERO_MSAT,
           balanceMsat: outcome.balanceMsat,
+          mustEnd: () => true,
           end: endOfAttempt(ledger, attempt),
         },
       };

@@ -11,7 +11,7 @@ import { resetClient } from '../proxy/reset-client.ts';
 import type { SessionTable } from '../session/table.ts';
 import { answerFailure, bodyTooLarge } from './answer-failure.ts';
 import { challengeMemo, isFixedPrice } from './challenge-order.ts';
-import { type Charge, chargeCall } from './charge.ts';
+import { type Charge, chargeCall, passCharge } from './charge.ts';
 import { chargeMetered, type MeteredDeps } from './charge-metered.ts';
 import { preflightHeaders } from './cors.ts';
 import type { Invoicer } from './create-invoice.ts';
@@ -27,7 +27,7 @@ import { readCredential } from './read-credential.ts';
 import { type Retryable, readRetryable, retryKeyOf } from './read-retry-key.ts';
 import { redeemPayment } from './redeem-payment.ts';
 import { type ChallengeReason, sendChallenge, sendHeadChallenge } from './send-challenge.ts';
-import { settle } from './settle.ts';
+import { type SettleDeps, settle } from './settle.ts';
 import { type TunnelDeps, tunnelRequest } from './tunnel-request.ts';
 import type { Unsettled } from './unsettled.ts';
 import {
@@ -38,7 +38,7 @@ import {
 } from './verify-credential.ts';
 
 /** What the flow works with. */
-export interface FlowDeps extends TunnelDeps, MeteredDeps {
+export interface FlowDeps extends TunnelDeps, MeteredDeps, SettleDeps {
   readonly ledger: Ledger;
   readonly verifier: CredentialVerifier;
   readonly keys: Keyring;
@@ -78,10 +78,10 @@ export async function serve(deps: FlowDeps, exchange: Exchange): Promise<FlowOut
   const usage = usageSource(deps.bodies, exchange);
   const paid = await authorise(deps, exchange, usage);
   if (paid.kind === 'unpaid') return challenge(deps, exchange, paid, usage);
-  deps.onBalance(paid.charge.accountId);
+  if (paid.charge.balanceMsat !== undefined) deps.onBalance(paid.charge.accountId);
 
   const forwarded = await forwardWhileValid(deps, exchange, paid.charge, paid.body);
-  const refunded = await settle(deps.unsettled, exchange, paid.charge, forwarded);
+  const refunded = await settle(deps, exchange, paid.charge, forwarded);
   if (forwarded.kind === 'discarded') return answerDiscarded(deps, exchange, paid, usage);
   if (refunded) deps.onBalance(paid.charge.accountId);
   answerFailure(exchange, forwarded);
@@ -133,6 +133,8 @@ async function authorise(deps: FlowDeps, exchange: Exchange, usage: UsageSource)
       continue;
     }
     const { grant } = credential;
+    if (grant.price.kind === 'pass')
+      return { kind: 'paid', charge: passCharge(grant), grant, body: undefined };
     const metered = lockedMeteredPrice(exchange.service.price, grant.price);
     if (metered !== undefined) {
       const result = await chargeMetered(deps, exchange, grant, metered, usage);
@@ -142,10 +144,9 @@ async function authorise(deps: FlowDeps, exchange: Exchange, usage: UsageSource)
       unpaid = worse(unpaid, { kind: 'unpaid', reason: result.reason, grant });
       continue;
     }
-    // A pass is not charged, and its retry neither.
-    if (grant.price.kind !== 'pass')
+    if (exchange.req.headers['idempotency-key'] !== undefined)
       retryable ??= readRetryable(deps.bodies, exchange, () => ownerOf(deps, exchange, grant));
-    const retry = await retryable;
+    const retry = retryable === undefined ? undefined : await retryable;
     const result = await chargeCall(deps, exchange, grant, retry && retryKeyOf(retry, grant));
     if (result.kind === 'charged') return { kind: 'paid', charge: result.charge, grant, body: retry?.body };
     unpaid = worse(unpaid, { kind: 'unpaid', reason: result.reason, grant });

@@ -13,23 +13,30 @@ export function isCharged(chargeOn: StatusRanges, status: number): boolean {
   return status === SWITCHING_PROTOCOLS || chargeOn.some(([from, to]) => status >= from && status <= to);
 }
 
+/** What settling needs. */
+export interface SettleDeps {
+  readonly unsettled: Unsettled;
+  /** This gateway is cutting the connections on which its drain was waited for in vain. */
+  readonly isCutting: () => boolean;
+}
+
 /**
  * Ends the charge of a request: gives the money back when the upstream (not the client) failed before its first byte, or
  * answered with a status that is not charged for.
  * @returns whether it was given back
  */
 export async function settle(
-  unsettled: Unsettled,
+  { unsettled, isCutting }: SettleDeps,
   exchange: Exchange,
   charge: Charge,
   forwarded: ForwardOutcome,
 ): Promise<boolean> {
-  const how = endOf(exchange, forwarded);
-  await unsettled.settle(() => charge.end(how));
+  const how = endOf(exchange, forwarded, isCutting);
+  if (charge.mustEnd(how)) await unsettled.settle(() => charge.end(how));
   return how === 'refunded';
 }
 
-function endOf(exchange: Exchange, forwarded: ForwardOutcome): AttemptEnd {
+function endOf(exchange: Exchange, forwarded: ForwardOutcome, isCutting: () => boolean): AttemptEnd {
   switch (forwarded.kind) {
     case 'responded':
       if (!isCharged(exchange.service.chargeOn, forwarded.status)) return 'refunded';
@@ -40,6 +47,9 @@ function endOf(exchange: Exchange, forwarded: ForwardOutcome): AttemptEnd {
       return forwarded.when === 'not-sent' ? 'refunded' : 'undelivered';
     case 'discarded':
       return 'refunded';
+    case 'client-gone':
+      // It did not go: we did, and it got nothing.
+      return forwarded.when === 'before-head' && isCutting() ? 'refunded' : 'undelivered';
     default:
       return 'undelivered';
   }

@@ -170,7 +170,14 @@ async function openRows(servers: Server[]): Promise<Row[]> {
     rows.push({ name: 'nginx proxy_pass', server: nginx, path: '/', ...ok });
   }
   rows.push(
-    { name: 'proxy with no gate', server: proxy, path: '/', ...ok },
+    // With the header that the paid rows carry: the same request, and no gate.
+    {
+      name: 'proxy with no gate',
+      server: proxy,
+      path: '/',
+      headers: paid(memory, 'pass'),
+      expectStatus: 200,
+    },
     { name: 'Sluice, free route', server: memory, path: '/free', ...ok },
     { name: 'Sluice, pass', server: memory, path: '/pass', headers: paid(memory, 'pass'), expectStatus: 200 },
     {
