@@ -30,8 +30,10 @@ export interface NodeWatch {
   readonly health: Health;
   /** Why an invoice of this amount could not be paid; undefined when nothing is known that speaks against it. */
   refusal(amountMsat: Msat): GatewayError | undefined;
-  /** Resolves after the first check of health. */
+  /** Checks now and then in the background. Resolves after the first check of health. */
   start(): Promise<void>;
+  /** Looks at everything once. */
+  check(): Promise<void>;
   stop(): void;
 }
 
@@ -80,6 +82,11 @@ export function watchNode(parts: NodeWatchParts): NodeWatch {
       // Not waited for: until it is known, nothing is refused.
       void liquidity.start();
       await health.start();
+    },
+    async check() {
+      // First what health draws its conclusion from.
+      await liquidity.check();
+      await health.check();
     },
     stop() {
       health.stop();

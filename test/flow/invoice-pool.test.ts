@@ -18,7 +18,7 @@ type Change = Partial<Pick<LightningNode, 'createInvoice' | 'cancelInvoice' | 'l
 
 /** A pool over the simulated node, by a clock that stands still. */
 function open(
-  pool: InvoicePoolConfig | undefined = { size: 4, refillBelow: 4 },
+  pool: InvoicePoolConfig = { size: 4, refillBelow: 4 },
   change: (real: LightningNode) => Change = () => ({}),
 ) {
   const clock = { ms: 1_800_000_000_000 };
@@ -35,7 +35,7 @@ function open(
       return invoice;
     },
   };
-  const config = { pool };
+  const config: { pool: InvoicePoolConfig | undefined } = { pool };
   const events: string[] = [];
   const deps: PoolDeps = {
     node,
