@@ -35,6 +35,8 @@ export interface FlowParts {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly nowMs: () => number;
+  /** The drain was waited for in vain, and what is still under way is being cut. */
+  readonly isCutting: () => boolean;
   /** Why an invoice of this amount could not be paid now; undefined when nothing is known that speaks against it. */
   readonly refusal: (amountMsat: Msat) => GatewayError | undefined;
 }
@@ -85,6 +87,7 @@ export function assembleFlow(parts: FlowParts): Assembly {
       node,
       invoicer,
       bodies: createHeldBodies(),
+      isCutting: parts.isCutting,
       unsettled,
       live,
       meters,

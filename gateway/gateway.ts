@@ -49,6 +49,9 @@ export interface Gateway {
   stop(): Promise<void>;
 }
 
+/** How long the charges of requests that were cut may take to end, ms. */
+const SETTLE_TIMEOUT_MS = 5_000;
+
 /**
  * Puts a gateway together and starts it.
  * @throws Error when play money would be taken in public, or a listener can't be opened
@@ -80,7 +83,8 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     onNodeDown: () => flow.deps.invoicer.pool.doubt(),
   });
   const { health } = watch;
-  const flow = assembleFlow({ ...shared, refusal: watch.refusal });
+  const open: Open = { servers: [], addresses: [], admin: undefined, isCutting: false };
+  const flow = assembleFlow({ ...shared, refusal: watch.refusal, isCutting: () => open.isCutting });
   accounts.onSettled((paymentHash) => flow.deps.invoicer.paid(paymentHash));
   const endpoints = assembleEndpoints({ ...shared, flow });
   const handlers = createRequestHandlers({
@@ -94,11 +98,12 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
   const feed = accounts.startFeed(shared);
   const reconciler = accounts.startReconciler(shared);
 
-  const open: Open = { servers: [], addresses: [], admin: undefined };
   const stop = async (): Promise<void> => {
     health.drain();
     endpoints.close();
     await Promise.all(open.servers.map((server) => server.drain(catalog.get().config.drainTimeoutMs)));
+    // Their connections are closed; their charges may still be on the way to the store.
+    await handlers.idle(SETTLE_TIMEOUT_MS);
     await open.admin?.close();
     watch.stop();
     await reconciler.close();
@@ -141,6 +146,8 @@ interface Open {
   readonly servers: HttpServer[];
   readonly addresses: BoundAddress[];
   admin: AdminListener | undefined;
+  /** The time to drain is over. */
+  isCutting: boolean;
 }
 
 /** The configuration in force: swapped as one, read once a request. */
@@ -181,6 +188,9 @@ async function openListeners(
       onRefused: ({ reason, remoteAddress }) => {
         metrics.request(undefined, 'refused');
         log.debug('a connection was refused', { reason, remoteAddress });
+      },
+      onCut: () => {
+        open.isCutting = true;
       },
       onCertificate: (error) => sayCertificate(log, listener, error),
     });

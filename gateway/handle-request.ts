@@ -27,6 +27,15 @@ export interface HandlerDeps {
 export interface RequestHandlers {
   onRequest(req: IncomingMessage, res: ServerResponse, sendContinue: (() => void) | undefined): void;
   onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Resolves when no request is under way, its charge ended included; at the latest after so long. */
+  idle(timeoutMs: number): Promise<void>;
+}
+
+/** Requests under way. */
+interface UnderWay {
+  count: number;
+  /** Somebody waits until there are none. */
+  none: PromiseWithResolvers<void> | undefined;
 }
 
 /** One request as it came in, before a service is known. */
@@ -42,16 +51,27 @@ const STORE_RETRY_SEC = 2;
 
 /** Makes the handlers: canonical path, helper endpoints, service, flow; and one place where every failure becomes an answer. */
 export function createRequestHandlers(deps: HandlerDeps): RequestHandlers {
+  const underWay: UnderWay = { count: 0, none: undefined };
   return {
-    onRequest: (req, res, sendContinue) => void handle(deps, { req, res, sendContinue, upgrade: undefined }),
+    onRequest: (req, res, sendContinue) =>
+      void handle(deps, underWay, { req, res, sendContinue, upgrade: undefined }),
     onUpgrade: (req, socket, head) => {
       const res = responseOn(req, socket);
-      void handle(deps, { req, res, sendContinue: undefined, upgrade: { socket, head } });
+      void handle(deps, underWay, { req, res, sendContinue: undefined, upgrade: { socket, head } });
+    },
+    async idle(timeoutMs) {
+      if (underWay.count === 0) return;
+      underWay.none ??= Promise.withResolvers();
+      const { promise, resolve } = underWay.none;
+      const timer = setTimeout(resolve, timeoutMs);
+      await promise;
+      clearTimeout(timer);
     },
   };
 }
 
-async function handle(deps: HandlerDeps, arrival: Arrival): Promise<void> {
+async function handle(deps: HandlerDeps, underWay: UnderWay, arrival: Arrival): Promise<void> {
+  underWay.count += 1;
   const receivedAtMs = deps.nowMs();
   const { req, res } = arrival;
   let exchange: Exchange | undefined;
@@ -67,6 +87,9 @@ async function handle(deps: HandlerDeps, arrival: Arrival): Promise<void> {
     const known = asGatewayError(error);
     deps.recorder.failed(exchange, { method: req.method ?? '', path: req.url ?? '', receivedAtMs }, known);
     sendError(res, known, deps.catalog().config.corsOrigins);
+  } finally {
+    underWay.count -= 1;
+    if (underWay.count === 0) underWay.none?.resolve();
   }
 }
 
@@ -136,7 +159,8 @@ function asGatewayError(error: unknown): GatewayError {
   if (error instanceof StoreError && error.code === 'unavailable') {
     return new GatewayError(
       'store-unavailable',
-      'Balances can not be read at the moment. Nothing was charged; try again shortly.',
+      'Balances can not be read at the moment; try again shortly. If something was taken for this request all the same, it goes back to ' +
+        'the balance by itself, or pays for the retry with the same Idempotency-Key.',
       {
         cause: error,
         retryAfterSec: STORE_RETRY_SEC,

@@ -35,6 +35,8 @@ export interface ServerHandlers {
   onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** For the log and metrics; the client was answered. */
   onRefused?(refused: RefusedConnection): void;
+  /** The time to drain is over: what is still under way is cut right after this. */
+  onCut?(): void;
   /** The certificate files changed: taken, or refused with the reason (then the old one stays). */
   onCertificate?(error: Error | undefined): void;
 }
@@ -317,7 +319,7 @@ function boundAddress(bound: AddressInfo, listener: Listener): BoundAddress {
 }
 
 async function drain(state: ServerState, timeoutMs: number): Promise<void> {
-  const { server, connections, sockets } = state;
+  const { server, handlers, connections, sockets } = state;
   if (!server.listening) return;
   state.draining = true;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -327,6 +329,7 @@ async function drain(state: ServerState, timeoutMs: number): Promise<void> {
   // A response whose head was out already leaves its connection open and idle; Node closes those only when asked.
   const sweep = setInterval(() => closeIdle(state), DRAIN_SWEEP_MS);
   const cut = setTimeout(() => {
+    handlers.onCut?.();
     for (const socket of sockets) socket.destroy();
   }, timeoutMs);
   // Not yet the unused ones: a request may be on its way on one that was opened a moment ago.
