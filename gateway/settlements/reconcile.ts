@@ -14,7 +14,7 @@ export interface ReconcileDeps {
   /** How long what was sold lives, seconds from the end of its invoice; `undefined`: a service that is not known. */
   readonly soldForSec: (service: string | undefined) => number;
   /** Credits a payment to its offer, however often; absent: nothing is mended. @throws StoreError */
-  readonly mend?: (payment: Payment) => Promise<void>;
+  readonly mend?: ((payment: Payment) => Promise<void>) | undefined;
   readonly nowMs: () => number;
 }
 

@@ -6,7 +6,9 @@ import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import { Command } from 'commander';
 import { registerCheckConfig } from '../../gateway/cli/check-config.ts';
+import { registerDoctor } from '../../gateway/cli/doctor.ts';
 import { registerInit } from '../../gateway/cli/init.ts';
+import { registerReconcile } from '../../gateway/cli/reconcile.ts';
 import { registerRoutes } from '../../gateway/cli/routes.ts';
 
 /** What a command did. */
@@ -37,11 +39,17 @@ export async function run(cwd: string, argv: readonly string[], typed = ''): Pro
     setExitCode: (value: number) => {
       code = value;
     },
+    exit: (value: number) => {
+      throw new Error(`the command ended the process with ${value}`);
+    },
+    onInterrupt: () => () => {},
   };
   const program = new Command('sluice').exitOverride();
   registerInit(program, io);
   registerCheckConfig(program, io);
   registerRoutes(program, io);
+  registerDoctor(program, io);
+  registerReconcile(program, io);
   await program.parseAsync([...argv], { from: 'user' });
   stdout.end();
   stderr.end();

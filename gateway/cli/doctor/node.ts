@@ -39,7 +39,7 @@ const REMEDIES: Readonly<Record<NodeErrorCode, string>> = {
     'look whether the node runs, whether `node.url` is its REST address, and whether tls.cert is its present one',
   timeout: 'look whether the node is overloaded, or a firewall swallows what is sent',
   'not-ready': 'unlock its wallet (`lncli unlock`) and wait until it is up (`lncli state`)',
-  unauthorized: `bake a macaroon with: ${BAKE_LINE} offchain:read`,
+  unauthorized: `bake a macaroon with: ${BAKE_LINE}`,
   rejected: 'read what the node says; its own log says more',
   protocol: 'look whether `node.url` is the REST address of LND (port 8080), not its gRPC one (10009)',
   'wrong-network': 'set `node.network` to the network that the node is on, or name another node',
@@ -140,7 +140,7 @@ async function checkReceivable(
   } catch (error) {
     const remedy =
       error instanceof NodeError && error.code === 'unauthorized'
-        ? `let the macaroon read channels: ${BAKE_LINE} offchain:read`
+        ? `let the macaroon read channels: ${BAKE_LINE}`
         : 'try again';
     return [
       say.warning(`how much can be received is not known: ${reasonOf(error).replace(/\.$/, '')}`, remedy),
@@ -217,7 +217,7 @@ async function readClock({ node }: Config, nowMs: () => number): Promise<SeenClo
       dispatcher,
       signal: AbortSignal.timeout(CLOCK_TIMEOUT_MS),
     });
-    body.destroy();
+    await body.dump();
     return readDate(headers['date'], 'the Lightning node', nowMs());
   } catch {
     return undefined;

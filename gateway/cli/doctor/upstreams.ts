@@ -58,7 +58,7 @@ async function ask(
       dispatcher,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    body.destroy();
+    await body.dump();
     const clock = readDate(headers['date'], `the upstream ${shown}`, nowMs());
     const seen = clock === undefined ? {} : { clock };
     if (statusCode < 500) return { diagnosis: say.ok(`${who} answers`), ...seen };

@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { writeLastSeen } from '../../gateway/ledger/last-seen.ts';
+import { type RunningGateway, runGateway } from '../../gateway/run.ts';
+import { CERTIFICATE_ONE, CERTIFICATE_TWO } from '../security/certificates.ts';
+import { folder, type Ran, run } from './operator.ts';
+import { openShop, type Shop } from './shop.ts';
+
+interface Check {
+  readonly check: string;
+  readonly status: string;
+  readonly message: string;
+  readonly remedy?: string;
+}
+
+async function examine(dir: string, argv: readonly string[] = []): Promise<{ ran: Ran; checks: Check[] }> {
+  const ran = await run(dir, ['doctor', '--json', ...argv]);
+  const { ok, checks }: { ok: boolean; checks: Check[] } = JSON.parse(ran.stdout);
+  assert.equal(ok, ran.code === 0);
+  return { ran, checks };
+}
+
+function problems(checks: readonly Check[]): string[] {
+  return checks
+    .filter(({ status }) => status === 'problem')
+    .map(({ check, message }) => `${check}: ${message}`);
+}
+
+/** Starts the gateway of a folder, as `sluice start` does. */
+async function start(t: TestContext, { dir }: Pick<Shop, 'dir'>): Promise<RunningGateway> {
+  const running = await runGateway({ flags: {}, env: {}, cwd: dir, stdout: { write: () => {} } });
+  t.after(() => running.stop());
+  return running;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+test('a shop that works is well, in a line a check', async (t) => {
+  const shop = await openShop(t);
+  const { code, stdout } = await run(shop.dir, ['doctor']);
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /^✓ upstream +\S+ \(quote\) answers$/m);
+  assert.match(stdout, /^✓ node +simnet\/gateway \(regtest\) answers and is synced, block 1$/m);
+  assert.match(stdout, /^✓ inbound +at most \d+ sat can be received, over 1 active channel$/m);
+  assert.match(stdout, /^✓ clock +agrees with all 2 other clocks/m);
+  assert.doesNotMatch(stdout, /^✗/m);
+  const { macaroon } = shop.simnet.wallet('gateway');
+  assert.equal(stdout.includes(macaroon), false, 'no secret is shown');
+});
+
+test('a doctor makes nothing: no folder, key, store or token', async (t) => {
+  const dir = folder(t);
+  const { checks } = await examine(dir);
+  assert.deepEqual(problems(checks), []);
+  assert.deepEqual(readdirSync(dir), []);
+});
+
+test('a file that can not be used is named with every problem and its remedy', async (t) => {
+  const shop = await openShop(t);
+  shop.configure(['  - { name: b, path: /b, price: 10 }']);
+  const { ran, checks } = await examine(shop.dir);
+  assert.equal(ran.code, 1);
+  assert.equal(checks.length, 1);
+  assert.match(checks[0]?.message ?? '', /sluice\.yaml:\d+:\d+: services\[1\]\.price .* is not a price/);
+  assert.ok(checks[0]?.remedy);
+});
+
+test('an upstream that does not answer is a problem, one that answers 500 a warning', async (t) => {
+  const shop = await openShop(t);
+  const broken = createServer((_request, response) => response.writeHead(502).end());
+  await new Promise<void>((resolve) => broken.listen(0, '127.0.0.1', resolve));
+  t.after(() => broken.close());
+  const { port } = broken.address() as AddressInfo;
+  const gone = await freePort();
+  shop.configure([
+    `  - { name: b, path: /b, price: 1 sat, upstream: "http://127.0.0.1:${gone}" }`,
+    `  - { name: c, path: /c, price: 1 sat, upstream: "http://127.0.0.1:${port}" }`,
+  ]);
+  const { checks } = await examine(shop.dir);
+  assert.deepEqual(problems(checks), [
+    `upstream: http://127.0.0.1:${gone} (b) does not answer: ECONNREFUSED`,
+  ]);
+  const warned = checks.filter(({ check, status }) => check === 'upstream' && status === 'warning');
+  assert.match(warned[0]?.message ?? '', /\(c\) answers HEAD with 502/);
+});
+
+test('clocks that differ from the node and the upstream are named', async (t) => {
+  const shop = await openShop(t);
+  const late = createServer((_request, response) => {
+    response.setHeader('Date', new Date(Date.now() - 3_600_000).toUTCString()).end();
+  });
+  await new Promise<void>((resolve) => late.listen(0, '127.0.0.1', resolve));
+  t.after(() => late.close());
+  const { port } = late.address() as AddressInfo;
+  shop.configure([`  - { name: b, path: /b, price: 1 sat, upstream: "http://127.0.0.1:${port}" }`]);
+  const { checks } = await examine(shop.dir);
+  const clock = checks.filter(({ check }) => check === 'clock');
+  assert.deepEqual(
+    clock.map(({ status }) => status),
+    ['warning'],
+  );
+  assert.match(clock[0]?.message ?? '', /the upstream http:\S+ is 60 minutes behind this machine's/);
+});
+
+test('ports are free, of the running gateway, or of another program', async (t) => {
+  const shop = await openShop(t);
+  const [port, adminPort] = [await freePort(), await freePort()];
+  const flags = ['--port', String(port), '--admin-port', String(adminPort)];
+  const free = await examine(shop.dir, flags);
+  assert.match(JSON.stringify(free.checks), new RegExp(`127.0.0.1:${port} \\(listen\\) is free`));
+
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(port, '127.0.0.1', resolve));
+  t.after(() => other.close());
+  const taken = await examine(shop.dir, flags);
+  assert.deepEqual(problems(taken.checks), [`port: 127.0.0.1:${port} (listen) is in use by another program`]);
+  await new Promise((resolve) => other.close(resolve));
+
+  const running = await runGateway({
+    flags: { port, adminPort },
+    env: {},
+    cwd: shop.dir,
+    stdout: { write: () => {} },
+  });
+  t.after(() => running.stop());
+  const beside = await examine(shop.dir, flags);
+  assert.deepEqual(problems(beside.checks), []);
+  assert.match(JSON.stringify(beside.checks), /is in use by the running gateway/);
+  assert.match(JSON.stringify(beside.checks), /has seen no proxy in front of it/);
+  const [address] = running.gateway.addresses;
+  await fetch(`${address?.url}/quote`, { headers: { 'X-Forwarded-For': '192.0.2.1' } });
+  const proxied = (await examine(shop.dir, flags)).checks.find(({ check }) => check === 'proxy');
+  assert.equal(proxied?.status, 'warning');
+  assert.match(proxied?.remedy ?? '', /trustedProxies/);
+});
+
+test('store, master key and ledger.json that do not belong together are told apart', async (t) => {
+  const shop = await openShop(t);
+  const { dataDir } = shop;
+  await (await start(t, shop)).stop();
+  const well = await examine(shop.dir);
+  assert.deepEqual(problems(well.checks), []);
+  const seenBefore = readFileSync(path.join(dataDir, 'ledger.json'), 'utf8');
+  const { generation, epoch }: { generation: string; epoch: number } = JSON.parse(seenBefore);
+
+  await writeLastSeen(dataDir, { generation, epoch: epoch + 5 });
+  assert.match(problems((await examine(shop.dir)).checks).join(), /^ledger\.json: .* older copy/);
+  await writeLastSeen(dataDir, { generation: 'ab'.repeat(16), epoch });
+  assert.match(problems((await examine(shop.dir)).checks).join(), /^ledger\.json: .* not the one/);
+  await writeLastSeen(dataDir, { generation, epoch });
+
+  const keyFile = path.join(dataDir, 'master.key');
+  writeFileSync(keyFile, `${'01'.repeat(32)}\n`, { mode: 0o600 });
+  assert.match(problems((await examine(shop.dir)).checks).join(), /^master key: .* another master key/);
+  chmodSync(keyFile, 0o644);
+  const open = problems((await examine(shop.dir)).checks);
+  assert.ok(open.some((line) => line.startsWith('data folder: ') && line.includes('master.key')));
+  rmSync(keyFile);
+  assert.match(problems((await examine(shop.dir)).checks).join(), /^master key: \S+master\.key is gone/);
+  assert.equal(existsSync(keyFile), false);
+  rmSync(path.join(dataDir, 'ledger.db'));
+  assert.match(problems((await examine(shop.dir)).checks).join(), /^store: \S+ is gone/);
+  const again = JSON.parse(readFileSync(path.join(dataDir, 'ledger.json'), 'utf8'));
+  assert.deepEqual(again, { generation, epoch }, 'the epoch is as it was');
+});
+
+test('a store that was written in the future is a wrong clock', async (t) => {
+  const shop = await openShop(t);
+  await (await start(t, shop)).stop();
+  const { DatabaseSync } = await import('node:sqlite');
+  const db = new DatabaseSync(path.join(shop.dataDir, 'ledger.db'));
+  const ahead = Math.floor(Date.now() / 1000) + 86_400;
+  db.prepare("INSERT OR REPLACE INTO settings (name, value) VALUES ('clock', ?)").run(ahead);
+  db.close();
+  assert.match(
+    problems((await examine(shop.dir)).checks).join(),
+    /^clock: the store was written .* 24 hours ahead/,
+  );
+});
+
+test('a node that is away, or of another network, has its own remedy', async (t) => {
+  const shop = await openShop(t);
+  const yaml = path.join(shop.dir, 'sluice.yaml');
+  const text = readFileSync(yaml, 'utf8');
+  writeFileSync(yaml, text.replace('network: regtest', 'network: mainnet'));
+  const wrong = (await examine(shop.dir)).checks.find(({ check }) => check === 'node');
+  assert.equal(wrong?.status, 'problem');
+  assert.match(`${wrong?.message} ${wrong?.remedy}`, /regtest, not on mainnet.*node\.network/);
+  writeFileSync(yaml, text.replace(/url: "[^"]+"/, `url: "http://127.0.0.1:${await freePort()}"`));
+  const away = (await examine(shop.dir)).checks.find(({ check }) => check === 'node');
+  assert.deepEqual([away?.status, away?.message.includes('ECONNREFUSED')], ['problem', true]);
+});
+
+test('a price above what the channels can take is a problem', async (t) => {
+  const shop = await openShop(t);
+  const { inboundMsat } = shop.simnet.wallet('gateway');
+  const tooMuch = inboundMsat() / 1000 + 1;
+  shop.configure([`  - { name: dear, path: /dear, price: ${tooMuch} sat }`]);
+  const found = problems((await examine(shop.dir)).checks);
+  assert.match(found.join(), /^inbound: at most \d+ sat can be received, and dear asks for \d+ sat/);
+  shop.configure([`  - { name: dear, path: /dear, price: ${Math.floor(tooMuch / 5)} sat }`]);
+  const few = (await examine(shop.dir)).checks.find(({ check }) => check === 'inbound');
+  assert.deepEqual([few?.status, /fewer than 10 sales of dear/.test(few?.message ?? '')], ['warning', true]);
+});
+
+test('the simulated node of this process is asked also while the gateway runs', async (t) => {
+  const dir = folder(t);
+  const shop = await openShop(t);
+  writeFileSync(
+    path.join(dir, 'sluice.yaml'),
+    `listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nlog: { level: silent }\nnode: { type: simulated, port: 0 }\nupstream: ${shop.upstreamUrl}\nservices: [{ name: a, path: /a, price: 1 sat }]\n`,
+  );
+  await start(t, { dir });
+  const { checks } = await examine(dir);
+  assert.deepEqual(problems(checks), []);
+  assert.ok(checks.some(({ check, message }) => check === 'node' && message.includes('play money, regtest')));
+});
+
+test("certificates of listeners are dated, and keys that are another one's are refused", async (t) => {
+  const shop = await openShop(t);
+  const tls = path.join(shop.dir, 'tls');
+  mkdirSync(tls);
+  const write = (cert: string, key: string): void => {
+    writeFileSync(path.join(tls, 'cert.pem'), cert);
+    writeFileSync(path.join(tls, 'key.pem'), key, { mode: 0o600 });
+  };
+  const yaml = path.join(shop.dir, 'sluice.yaml');
+  const listen = 'listen: { address: 127.0.0.1:0, tls: { cert: tls/cert.pem, key: tls/key.pem } }';
+  writeFileSync(yaml, readFileSync(yaml, 'utf8').replace('listen: 127.0.0.1:0', listen));
+  write(CERTIFICATE_ONE.cert, CERTIFICATE_ONE.key);
+  const good = (await examine(shop.dir)).checks.find(({ check }) => check === 'certificate');
+  assert.match(good?.message ?? '', /holds for \d+ days more/);
+  write(CERTIFICATE_ONE.cert, CERTIFICATE_TWO.key);
+  assert.match(problems((await examine(shop.dir)).checks).join(), /^certificate: .* can not be used/);
+});
