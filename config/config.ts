@@ -38,6 +38,8 @@ export interface LndNodeConfig {
   readonly type: 'lnd';
   readonly url: string;
   readonly tlsCertFile?: string;
+  /** The certificate itself, from an `lndconnect` URI. */
+  readonly tlsCertPem?: string;
   readonly macaroonFile?: string;
   readonly macaroon?: string;
   readonly network?: Network;

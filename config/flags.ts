@@ -1,4 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { parseLndConnect } from '../node/lndconnect.ts';
+import { NodeError } from '../node/node.ts';
 import type { ConfigFileInput } from './schema.ts';
 
 /** Flags of `sluice start` and `npm start`. They win over the file. */
@@ -95,7 +97,7 @@ export function addFlags(command: Command): Command {
     .addOption(
       new Option(
         '--node <uri>',
-        'simulated, simulated://HOST:PORT?macaroon=HEX, or lnd://HOST:PORT?macaroon-file=F&tls-cert-file=F',
+        'simulated, simulated://HOST:PORT?macaroon=HEX, lnd://HOST:PORT?macaroon-file=F&tls-cert-file=F, or lndconnect://…',
       ).argParser(parseNode),
     )
     .addOption(new Option('--store <store>', 'sqlite, sqlite:FILE or memory').argParser(parseStore));
@@ -142,10 +144,11 @@ function parseStore(value: string): NonNullable<ConfigFileInput['store']> {
 }
 
 const NODE_FORMS =
-  'A node is simulated, simulated://HOST:PORT?macaroon=HEX, or lnd://HOST:PORT?macaroon-file=FILE&tls-cert-file=FILE.';
+  'A node is simulated, simulated://HOST:PORT?macaroon=HEX, lnd://HOST:PORT?macaroon-file=FILE&tls-cert-file=FILE, or lndconnect://….';
 
 function parseNode(value: string): NonNullable<ConfigFileInput['node']> {
   if (value === 'simulated') return { type: 'simulated' };
+  if (value.startsWith('lndconnect:')) return readLndConnect(value);
   const parts = /^(simulated|lnd):\/\/([^/?#@]{1,300})\/?(?:\?([^#]*))?$/.exec(value);
   if (parts === null) throw refusedNode(NODE_FORMS);
   const [, type, authority, query] = parts;
@@ -172,6 +175,16 @@ function parseNode(value: string): NonNullable<ConfigFileInput['node']> {
     ...(macaroonFile !== undefined && { macaroonFile }),
     ...(tlsCertFile !== undefined && { tlsCertFile }),
   };
+}
+
+/** Checked here, so that a URI which was cut off is said of the flag; the configuration reads it again. */
+function readLndConnect(uri: string): string {
+  try {
+    parseLndConnect(uri);
+    return uri;
+  } catch (error) {
+    throw refusedNode(error instanceof NodeError ? error.message : 'The lndconnect URI is damaged.');
+  }
 }
 
 function refuseOthers(settings: URLSearchParams): void {

@@ -56,6 +56,7 @@ function resolveNode(node: ConfigFile['node'], absolute: (name: string) => strin
     type: 'lnd',
     url: node.url,
     ...(node.tlsCertFile !== undefined && { tlsCertFile: absolute(node.tlsCertFile) }),
+    ...('tlsCertPem' in node && node.tlsCertPem !== undefined && { tlsCertPem: node.tlsCertPem }),
     ...(node.macaroonFile !== undefined && { macaroonFile: absolute(node.macaroonFile) }),
     ...(node.macaroon !== undefined && { macaroon: node.macaroon }),
     ...(node.network !== undefined && { network: node.network }),

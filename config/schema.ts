@@ -1,5 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
+import { parseLndConnect } from '../node/lndconnect.ts';
+import { NodeError } from '../node/node.ts';
 import { oneOrMany, serviceSchema, upstream } from './schema-service.ts';
 import {
   address,
@@ -97,12 +99,34 @@ const lndNode = z.strictObject({
     .describe('Refuse to start when the node is on another network.'),
 });
 
+/** `node: lndconnect://…`, as node managers show it to wallets: address, certificate and macaroon in one. */
+const lndConnect = z
+  .string()
+  .transform((value, context): z.output<typeof lndNode> & { tlsCertPem?: string } => {
+    if (!value.startsWith('lndconnect:')) {
+      context.addIssue({ code: 'invalid_value', values: ['lndconnect://…'], input: value });
+      return z.NEVER;
+    }
+    try {
+      return { type: 'lnd', ...parseLndConnect(value) };
+    } catch (error) {
+      context.addIssue({
+        code: 'custom',
+        // Says what is wrong, and nothing of what stands there: it is a secret.
+        message: `can't be used: ${error instanceof NodeError ? error.message : 'it is damaged'}`,
+        params: { remedy: `paste it whole, best through \`${reference('LNDCONNECT')}\`` },
+      });
+      return z.NEVER;
+    }
+  });
+
 /** `node: simulated` is short for `node: { type: simulated }`. */
 const node = z.union([
   z
     .literal('simulated')
     .transform((type) => ({ type }))
     .pipe(simulatedNode),
+  lndConnect,
   z.discriminatedUnion('type', [simulatedNode, lndNode]),
 ]);
 

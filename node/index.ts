@@ -124,7 +124,9 @@ function openLnd(config: LndNodeConfig, deps: NodeDeps): OpenedNode {
     url: config.url,
     macaroon,
     ...(tlsCertFile === undefined
-      ? {}
+      ? config.tlsCertPem === undefined
+        ? {}
+        : { tlsCertPem: config.tlsCertPem }
       : {
           tlsCertPem: readText(tlsCertFile, 'node.tlsCertFile'),
           // LND makes a new certificate when the old one ends, or its names change.

@@ -40,13 +40,14 @@ test('every flag is read', () => {
 });
 
 /** Node URIs and what they mean. */
-const NODES: readonly (readonly [string, object])[] = [
+const NODES: readonly (readonly [string, object | string])[] = [
   ['simulated', { type: 'simulated' }],
   [
     'simulated://127.0.0.1:8404?macaroon=00ff',
     { type: 'simulated', url: 'http://127.0.0.1:8404', macaroon: '00ff' },
   ],
   ['lnd://[::1]:8080/?macaroon=00ff', { type: 'lnd', url: 'https://[::1]:8080', macaroon: '00ff' }],
+  ['lndconnect://h:1?macaroon=AgED', 'lndconnect://h:1?macaroon=AgED'],
   ['lnd://h:1?plain=true', { type: 'lnd', url: 'http://h:1' }],
 ];
 
@@ -66,6 +67,7 @@ for (const argv of [
   ['--store', 'sqlite:'],
   ['--node', 'cln://h'],
   ['--node', 'lnd://u@h'],
+  ['--node', 'lndconnect://h:1?macaroon=c0ffee!'],
   ['--node', 'lnd://h?rune=00'],
   ['--upstream', 'http://h'],
   ['--price', '1 sat'],

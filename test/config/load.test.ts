@@ -266,7 +266,7 @@ const MISTAKES: Readonly<Record<string, readonly [string, string]>> = {
   ],
   'an unknown short node': [
     `${SERVICE}node: simulate\n`,
-    '6:7: node (`simulate`) is not one of `simulated`. Write `simulated`.',
+    '6:7: node (`simulate`) is not one of `simulated`, `lndconnect://…`. Write `simulated`.',
   ],
   'a time without unit': [
     `${SERVICE}drainTimeout: 30\n`,
