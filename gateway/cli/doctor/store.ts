@@ -141,7 +141,7 @@ function checkStoreClock({ clockSec }: StoreFacts, nowMs: () => number): readonl
   return [
     scribe('clock').problem(
       `the store was written at a time that is ${describeSeconds(aheadSec)} ahead of this machine's clock: it judges by that time until then`,
-      "set the machine's clock by NTP",
+      "set the machine's clock by NTP; if it is right already, see docs/admin.md, When a clock was wrong",
     ),
   ];
 }
