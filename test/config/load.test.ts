@@ -53,6 +53,14 @@ function withKeys(...lines: readonly string[]): string {
   return `${SERVICE}${lines.map((line) => `    ${line}\n`).join('')}`;
 }
 
+test('no invoice is made ahead unless it is asked for; a pool is refilled below half, and never below more than its size', () => {
+  const pool = (keys: string) => `challenge: { invoicePool: { ${keys} } }${SERVICE}`;
+  assert.equal(load(SERVICE).config.challenge.invoicePool, undefined);
+  assert.deepEqual(load(pool('size: 5')).config.challenge.invoicePool, { size: 5, refillBelow: 3 });
+  assert.match(refusal(pool('size: 5, refillBelow: 6')), /refillBelow.*is more than `size`/);
+  assert.match(refusal(pool('refillBelow: 6')), /size/);
+});
+
 test('six lines are a configuration: everything else has a default', () => {
   const { config, warnings, source } = load(SERVICE);
   assert.deepEqual(source, { kind: 'file', file: FILE });
@@ -113,7 +121,7 @@ identitySecret: 0123456789abcdef
 drainTimeout: 1m
 log: { level: debug, format: pretty }
 limits: { maxHeaderSize: 16KB, maxHeaders: 50, maxUrl: 8KB, maxConnections: 7, headersTimeout: 1s, keepAliveTimeout: 2s, idleTimeout: 3s, credentialCache: 1MB }
-challenge: { invoiceExpiry: 5m, minInvoice: 2 sat, memo: M, burst: 1, perMinute: 2, maxOutstanding: 3, reserved: 0.5, maxPerClient: 4, nodeConcurrency: 5, nodeTimeout: 6s, legacyLsat: true }
+challenge: { invoiceExpiry: 5m, minInvoice: 2 sat, memo: M, burst: 1, perMinute: 2, maxOutstanding: 3, reserved: 0.5, maxPerClient: 4, nodeConcurrency: 5, nodeTimeout: 6s, legacyLsat: true, invoicePool: { size: 8, refillBelow: 3 } }
 cors: [https://App.example.com, http://localhost:5173]
 services:
   - name: a
@@ -170,6 +178,7 @@ services:
     nodeConcurrency: 5,
     nodeTimeoutMs: 6_000,
     legacyLsat: true,
+    invoicePool: { size: 8, refillBelow: 3 },
   });
   assert.deepEqual(config.corsOrigins, ['https://app.example.com', 'http://localhost:5173']);
   const [service] = config.services;
