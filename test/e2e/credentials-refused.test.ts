@@ -265,9 +265,10 @@ test('bought, spent, purged and presented again: it stays spent, also when the c
   ] as const) {
     const late = await askChallenge(shop.url + path, withCredential(credential));
     assert.equal(late.reason, 'expired');
-    // A gateway whose clock went back believes the credential; the store does not.
-    const again = await askChallenge(restarted.url + path, withCredential(credential));
-    assert.equal(again.reason, 'expired');
+    // A gateway whose clock went back believes the credential; the store does not, and would believe no new one either.
+    const again = await fetch(restarted.url + path, withCredential(credential));
+    assert.equal(again.status, 503);
+    assert.match(await again.text(), /"code":"clock-ahead"/);
   }
   assert.equal(target.seen.length, 2);
 });
