@@ -14,7 +14,15 @@ const CALL_MSAT = 10;
 const CREDIT_MSAT = 1_000;
 
 function say(...words: readonly (string | number)[]): void {
-  writeSync(1, `${JSON.stringify(words)}\n`);
+  let left = Buffer.from(`${JSON.stringify(words)}\n`);
+  while (left.length > 0) {
+    try {
+      left = left.subarray(writeSync(1, left));
+    } catch (error) {
+      // The pipe is full: the test reads slower than this writes.
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+    }
+  }
 }
 
 /** Payments and calls, for ever: account, payment and keys follow from a number, and numbers from `argument` on. */
