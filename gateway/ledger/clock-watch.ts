@@ -8,7 +8,7 @@ export const MAX_CLOCK_AHEAD_SEC = 60;
 
 /** How far the store's clock is ahead of this machine's. */
 export interface ClockWatch {
-  /** Seconds, as of the last look; 0 when it is not ahead. */
+  /** Seconds between the store's clock at the last look and ours now, so that it is known the moment that ours goes back; 0: not ahead. */
   aheadSec(): number;
   /** Looks. @throws StoreError */
   refresh(): Promise<void>;
@@ -24,14 +24,17 @@ export function clockWatch(
   nowMs: () => number,
   onTooFar: (aheadSec: number | undefined) => void,
 ): ClockWatch {
-  let aheadSec = 0;
+  let storeSec = 0;
+  let told = false;
+  const aheadSec = (): number => Math.max(0, storeSec - Math.floor(nowMs() / 1000));
   return {
-    aheadSec: () => aheadSec,
+    aheadSec,
     async refresh() {
-      const wasTooFar = aheadSec > MAX_CLOCK_AHEAD_SEC;
-      aheadSec = Math.max(0, (await store.clock()) - Math.floor(nowMs() / 1000));
-      const isTooFar = aheadSec > MAX_CLOCK_AHEAD_SEC;
-      if (isTooFar !== wasTooFar) onTooFar(isTooFar ? aheadSec : undefined);
+      storeSec = await store.clock();
+      const ahead = aheadSec();
+      if (ahead > MAX_CLOCK_AHEAD_SEC === told) return;
+      told = !told;
+      onTooFar(told ? ahead : undefined);
     },
   };
 }

@@ -112,6 +112,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     everyMs: options.purgeEveryMs ?? DEFAULT_PURGE_EVERY_MS,
     task: async () => {
       await purgeAll(store);
+      // A purge is what makes a wrong clock last.
+      await clock.refresh();
       revocations.prune(Math.floor(options.nowMs() / 1000));
       if (dataDir !== undefined) await markSeen(store, dataDir);
     },

@@ -25,3 +25,18 @@ test('a store that is ahead by more than a minute is told once, and again when i
   assert.equal(await at(1_200), 5);
   assert.deepEqual(told, [100, undefined]);
 });
+
+test('it is known the moment that our own clock goes back, before the next look', async () => {
+  const clocks = { store: 1_000, ours: 1_000 };
+  const watch = clockWatch(
+    { clock: async () => clocks.store },
+    () => clocks.ours * 1000,
+    () => {},
+  );
+  clocks.store = 90_000;
+  clocks.ours = 90_000;
+  await watch.refresh();
+  assert.equal(watch.aheadSec(), 0);
+  clocks.ours = 1_001;
+  assert.equal(watch.aheadSec(), 88_999);
+});
