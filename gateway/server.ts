@@ -61,6 +61,8 @@ export interface HttpServer {
 
 /** Requests that may wait on one connection (HTTP/1.1 pipelining); one more is answered 503. */
 const MAX_PIPELINED = 32;
+/** Connections that the system may hold for us while the event loop is busy (Node's default is 511: a crowd would be turned away). */
+const BACKLOG = 4_096;
 /** While draining, connections that fell idle are closed this often, ms. */
 const DRAIN_SWEEP_MS = 50;
 
@@ -298,7 +300,7 @@ function listen(state: ServerState, listener: Listener): Promise<BoundAddress> {
   const { server } = state;
   const { promise, resolve, reject } = Promise.withResolvers<BoundAddress>();
   server.once('error', reject);
-  server.listen({ host: listener.host, port: listener.port }, () => {
+  server.listen({ host: listener.host, port: listener.port, backlog: BACKLOG }, () => {
     server.off('error', reject);
     // What fails now is one accept (no file descriptors left, above all): no reason to end the process.
     server.on('error', (error: NodeJS.ErrnoException) => {
