@@ -1,6 +1,5 @@
 import { errors } from 'undici';
-import { GatewayError } from '../errors.ts';
-import type { ForwardOutcome, UpstreamFailurePhase } from './forward-types.ts';
+import type { UpstreamFailurePhase } from './forward-types.ts';
 
 /** The upstream said nothing for too long. */
 export class UpstreamTimeout extends Error {
@@ -37,35 +36,4 @@ export function failurePhase(error: Error, connected: boolean): UpstreamFailureP
 
 function codeOf(error: Error): string {
   return 'code' in error ? String(error.code) : '';
-}
-
-/** The error that the caller answers with, for an upstream that failed before its first byte. */
-export function upstreamError(failure: Extract<ForwardOutcome, { kind: 'upstream-failed' }>): GatewayError {
-  const options = { cause: failure.error };
-  switch (failure.phase) {
-    case 'timeout':
-      return new GatewayError(
-        'upstream-timeout',
-        'The upstream did not answer in time; try again later.',
-        options,
-      );
-    case 'connect':
-      return new GatewayError(
-        'upstream-refused',
-        'The upstream could not be reached; try again later.',
-        options,
-      );
-    case 'reset':
-      return new GatewayError(
-        'upstream-refused',
-        'The upstream closed the connection without an answer; try again later.',
-        options,
-      );
-    case 'protocol':
-      return new GatewayError(
-        'upstream-protocol',
-        'The upstream answered with something that is not valid HTTP.',
-        options,
-      );
-  }
 }

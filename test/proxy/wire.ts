@@ -2,12 +2,11 @@ import { once } from 'node:events';
 import http, { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import type { LimitsConfig } from '../../config/config.ts';
-import { toErrorAnswer } from '../../gateway/errors.ts';
+import { GatewayError, toErrorAnswer } from '../../gateway/errors.ts';
 import { type ForwardExchange, type ForwardOutcome, forward } from '../../gateway/proxy/forward.ts';
 import { headersToSet, requestHeaders } from '../../gateway/proxy/headers.ts';
 import { canonicalTarget } from '../../gateway/proxy/target.ts';
 import { createUpstreams, type Upstreams } from '../../gateway/proxy/upstream.ts';
-import { upstreamError } from '../../gateway/proxy/upstream-failure.ts';
 import { upstreamAuthority, upstreamOrigin, upstreamPath } from '../../gateway/proxy/upstream-path.ts';
 
 /** Something that a test must close. */
@@ -243,3 +242,34 @@ export const TEST_LIMITS: LimitsConfig = {
   clientIdleTimeoutMs: 10_000,
   credentialCacheBytes: 0,
 };
+
+/** What this test's proxy answers for an upstream that failed before its first byte; the gateway's own words are the flow's. */
+function upstreamError(failure: Extract<ForwardOutcome, { kind: 'upstream-failed' }>): GatewayError {
+  const options = { cause: failure.error };
+  switch (failure.phase) {
+    case 'timeout':
+      return new GatewayError(
+        'upstream-timeout',
+        'The upstream did not answer in time; try again later.',
+        options,
+      );
+    case 'connect':
+      return new GatewayError(
+        'upstream-refused',
+        'The upstream could not be reached; try again later.',
+        options,
+      );
+    case 'reset':
+      return new GatewayError(
+        'upstream-refused',
+        'The upstream closed the connection without an answer; try again later.',
+        options,
+      );
+    case 'protocol':
+      return new GatewayError(
+        'upstream-protocol',
+        'The upstream answered with something that is not valid HTTP.',
+        options,
+      );
+  }
+}
