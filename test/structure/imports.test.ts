@@ -20,6 +20,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'gateway/mpp': ['node'],
   'gateway/pricing': ['node'],
   'gateway/ledger': ['node', 'gateway/errors.ts', 'config'],
+  'gateway/bus': ['node'],
   'gateway/meter': [...SHARED, 'gateway/ledger', 'gateway/pricing', 'gateway/observe'],
   'gateway/proxy': [...SHARED, 'gateway/meter', 'gateway/observe'],
   'gateway/paywall': ['node', 'gateway/pricing'],
