@@ -3,6 +3,7 @@ import type { ModelRates } from '../gateway/meter/usage/model-rates.ts';
 import { type Rates, ratesOfPrice, usageMsat } from '../gateway/meter/usage/rates.ts';
 import { NO_USAGE } from '../gateway/meter/usage/usage.ts';
 import { whyNotSellable } from '../gateway/pricing/sellable.ts';
+import { isLoopbackHost } from '../node/loopback.ts';
 import { formatMsat, msat, sats } from '../node/msat.ts';
 import type { Config, ServiceConfig } from './config.ts';
 import type { Finding } from './problem.ts';
@@ -36,7 +37,7 @@ export function warnConfig(config: Config): readonly string[] {
       'store: balances are in memory only; a restart forgets what was paid. Use `store: { type: sqlite }` to sell',
     );
   }
-  if (!isLoopback(config.admin.host)) {
+  if (!isLoopbackHost(config.admin.host)) {
     warnings.push(
       `admin: ${config.admin.host} can be reached from elsewhere, and its token travels in the clear. Listen on 127.0.0.1`,
     );
@@ -44,7 +45,7 @@ export function warnConfig(config: Config): readonly string[] {
   if (
     config.node.type === 'simulated' &&
     config.allowPlayMoney &&
-    config.listen.some(({ host }) => !isLoopback(host))
+    config.listen.some(({ host }) => !isLoopbackHost(host))
   ) {
     warnings.push('PLAY MONEY: the simulated node is on a public address, so everything is given away');
   }
@@ -158,8 +159,8 @@ interface HostPort {
 function reaches(target: HostPort, { host, port }: HostPort): boolean {
   if (port === 0 || target.port !== port) return false;
   if (target.host === host) return true;
-  const targetIsHere = isLoopback(target.host) || isWildcard(target.host);
-  return targetIsHere && (isLoopback(host) || isWildcard(host));
+  const targetIsHere = isLoopbackHost(target.host) || isWildcard(target.host);
+  return targetIsHere && (isLoopbackHost(host) || isWildcard(host));
 }
 
 function checkPrefix({ path, stripPrefix }: ServiceConfig, index: number): readonly Finding[] {
@@ -234,15 +235,15 @@ function overlaps(a: string, b: string): boolean {
     a === b ||
     isWildcard(a) ||
     isWildcard(b) ||
-    (a === 'localhost' && isLoopback(b)) ||
-    (b === 'localhost' && isLoopback(a))
+    (a === 'localhost' && isLoopbackHost(b)) ||
+    (b === 'localhost' && isLoopbackHost(a))
   );
 }
 
 function checkPlayMoney({ listen, node, allowPlayMoney }: Config): readonly Finding[] {
   if (node.type !== 'simulated' || allowPlayMoney) return [];
   return listen.flatMap(({ host }, index) => {
-    if (isLoopback(host)) return [];
+    if (isLoopbackHost(host)) return [];
     return {
       path: ['listen', index],
       problem:
@@ -316,13 +317,8 @@ function checkSecrets({ masterKeys, identitySecret }: Config): readonly Finding[
 
 /** Session cookies need HTTPS, here or at a declared proxy, except on localhost. */
 function isCookieSafe({ listen, trustedProxies }: Config): boolean {
-  return trustedProxies.length > 0 || listen.every(({ tls, host }) => tls !== undefined || isLoopback(host));
-}
-
-/** Whether only this machine can reach an address. */
-export function isLoopback(host: string): boolean {
   return (
-    host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host) || /^::ffff:127\./.test(host)
+    trustedProxies.length > 0 || listen.every(({ tls, host }) => tls !== undefined || isLoopbackHost(host))
   );
 }
 

@@ -1,4 +1,5 @@
 import type { Config, Listener } from '../config/config.ts';
+import { isLoopbackHost } from '../node/loopback.ts';
 import type { LightningNode } from '../node/node.ts';
 import { type AdminListener, listenAdmin } from './admin/listen.ts';
 import { assembleAccounts } from './assemble-accounts.ts';
@@ -13,7 +14,6 @@ import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { formatPrice } from './pricing/format-price.ts';
 import { upstreamOrigin } from './proxy/upstream-path.ts';
-import { isPublicHost } from './public-host.ts';
 import { createRecorder } from './record-request.ts';
 import { type BoundAddress, createHttpServer, type HttpServer } from './server.ts';
 import { invoiceTag, tagInvoices } from './settlements/invoice-tag.ts';
@@ -202,7 +202,7 @@ async function openListeners(
 /** Money from a simulated network buys real answers here: never where strangers can reach it, unless the operator says so. */
 function refusePublicPlayMoney(config: Config, node: LightningNode): void {
   if (!node.capabilities.playMoney || config.allowPlayMoney) return;
-  const reachable = config.listen.find(({ host }) => isPublicHost(host));
+  const reachable = config.listen.find(({ host }) => !isLoopbackHost(host));
   if (reachable === undefined) return;
   throw new Error(
     `The Lightning node is simulated, so anybody could pay with play money at ${reachable.host}:${reachable.port}. ` +

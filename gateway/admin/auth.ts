@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { Request, RequestHandler, Response } from 'express';
+import { isLoopbackAddress } from '../../node/loopback.ts';
 import { sendError } from '../endpoints/answer.ts';
 import { isSameToken } from './token.ts';
 
@@ -68,7 +69,7 @@ export function allowLocalOr(guard: RequestHandler, ownHost: string): RequestHan
 
 function isLocal(request: Request, ownHost: string): boolean {
   const { headers } = request;
-  if (!isLoopback(request.socket.remoteAddress ?? '')) return false;
+  if (!isLoopbackAddress(request.socket.remoteAddress ?? '')) return false;
   if (
     headers.origin !== undefined ||
     headers['x-forwarded-for'] !== undefined ||
@@ -89,10 +90,6 @@ export function isKnownHost(host: string, ownHost: string): boolean {
   const name = host.replace(/:\d{1,5}$/, '').toLowerCase();
   const address = name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1) : name;
   return isIP(address) !== 0 || name === 'localhost' || name === ownHost.toLowerCase();
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^(::ffff:)?127\./.test(address);
 }
 
 function hasToken(request: Request, expected: string): boolean {

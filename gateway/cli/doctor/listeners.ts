@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { createServer } from 'node:net';
 import type { Config, Listener } from '../../../config/config.ts';
+import { isLoopbackHost } from '../../../node/loopback.ts';
 import { readCertificate } from '../../certificate.ts';
-import { isPublicHost } from '../../public-host.ts';
 import { codeOf, type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
 import type { RunningGateway } from './running-gateway.ts';
 import { describeSeconds } from './store.ts';
@@ -111,7 +111,7 @@ export function checkDates(
 }
 
 function checkPlayMoney({ node, allowPlayMoney, listen }: Config): readonly Diagnosis[] {
-  const open = listen.find(({ host }) => isPublicHost(host));
+  const open = listen.find(({ host }) => !isLoopbackHost(host));
   if (node.type !== 'simulated' || open === undefined) return [];
   const say = scribe('play money');
   const message = `the node is simulated, and anybody can reach ${open.host}:${open.port}: everything sold there is free`;
