@@ -1,7 +1,7 @@
 import { addMsat, type Msat, ZERO_MSAT } from '../../node/msat.ts';
 import { GatewayError } from '../errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { type AttemptEnd, type Refusal, type Spend, StoreError } from '../ledger/store.ts';
+import { type AttemptEnd, type AttemptName, type Refusal, type Spend, StoreError } from '../ledger/store.ts';
 import { lockedCallPrice } from '../pricing/quote.ts';
 import type { Exchange } from './exchange.ts';
 import type { MeteredCharge } from './metered-charge.ts';
@@ -116,7 +116,7 @@ async function orVoid<T>(deps: ChargeDeps, verb: Promise<T>, undo: () => Promise
 
 async function beginAttempt(
   deps: ChargeDeps,
-  attempt: Spend & RetryKey,
+  asked: Spend & RetryKey,
   exchange: Exchange,
   grant: Grant,
 ): Promise<ChargeResult> {
@@ -127,9 +127,8 @@ async function beginAttempt(
     Math.ceil((service.connectTimeoutMs + service.headersTimeoutMs + service.idleTimeoutMs) / 1000),
   );
   const { ledger } = deps;
-  const outcome = await orVoid(deps, ledger.beginAttempt({ ...attempt, inFlightSec }), () =>
-    ledger.endAttempt(attempt.accountId, attempt.key, 'undelivered'),
-  );
+  const attempt = { ...asked, attemptId: ledger.nextKey(), inFlightSec };
+  const outcome = await orVoid(deps, ledger.beginAttempt(attempt), () => ledger.voidAttempt(attempt));
   switch (outcome.kind) {
     case 'spent':
     case 'free':
@@ -157,18 +156,20 @@ async function beginAttempt(
         'idempotency-mismatch',
         'This Idempotency-Key was used for another request. Use a new key for each different request.',
       );
+    case 'voided':
+      throw new StoreError('unavailable', 'the attempt was voided before it arrived');
     default:
       return unpaid(outcome);
   }
 }
 
 /** A repetition after a lost answer finds no attempt in flight, and that is well; the first try must find it. */
-function endOfAttempt(ledger: Ledger, attempt: Spend): Charge['end'] {
+function endOfAttempt(ledger: Ledger, attempt: AttemptName & Spend): Charge['end'] {
   let tried = false;
   return async (how) => {
     const first = !tried;
     tried = true;
-    const { kind } = await ledger.endAttempt(attempt.accountId, attempt.key, how);
+    const { kind } = await ledger.endAttempt(attempt, how);
     if (kind === 'unknown' && how === 'refunded' && first) throw notGivenBack(attempt);
   };
 }

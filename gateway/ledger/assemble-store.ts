@@ -3,6 +3,7 @@ import {
   checkAccountId,
   checkAttempt,
   checkAttemptEnd,
+  checkAttemptName,
   checkClaim,
   checkCommits,
   checkCredit,
@@ -21,7 +22,7 @@ import {
 } from './check-input.ts';
 import type { Commit, CommitOutcome, Store } from './store.ts';
 import { readAccount } from './verbs/accounts.ts';
-import { beginAttempt, endAttempt } from './verbs/attempts.ts';
+import { beginAttempt, endAttempt, voidAttempt } from './verbs/attempts.ts';
 import { claim, credit, redeem } from './verbs/claims.ts';
 import { admitMasterKeys, increment, newGeneration, raise, revoke } from './verbs/identity.ts';
 import { commitAll, release, reserve } from './verbs/leases.ts';
@@ -89,7 +90,7 @@ function creditVerbs(engine: Engine): Part<'claim' | 'credit' | 'redeem'> {
 
 function debitVerbs(
   engine: Engine,
-): Part<'spend' | 'voidSpend' | 'refundSpend' | 'beginAttempt' | 'endAttempt'> {
+): Part<'spend' | 'voidSpend' | 'refundSpend' | 'beginAttempt' | 'endAttempt' | 'voidAttempt'> {
   return {
     spend: async (asked) => {
       checkSpend(asked);
@@ -107,9 +108,13 @@ function debitVerbs(
       checkAttempt(asked);
       return engine.grouped('beginAttempt', (books, nowSec) => beginAttempt(books, nowSec, asked));
     },
-    endAttempt: async (accountId, key, end) => {
-      checkAttemptEnd(accountId, key, end);
-      return engine.grouped('endAttempt', (books, nowSec) => endAttempt(books, nowSec, accountId, key, end));
+    endAttempt: async (asked, end) => {
+      checkAttemptEnd(asked, end);
+      return engine.grouped('endAttempt', (books, nowSec) => endAttempt(books, nowSec, asked, end));
+    },
+    voidAttempt: async (asked) => {
+      checkAttemptName(asked);
+      return engine.grouped('voidAttempt', (books, nowSec) => voidAttempt(books, nowSec, asked));
     },
   };
 }

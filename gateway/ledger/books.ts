@@ -34,6 +34,8 @@ export interface SpendKeyRow {
 
 export interface AttemptRow {
   readonly key: string;
+  /** Of the latest try. */
+  readonly attemptId: string;
   readonly accountRef: number;
   readonly fingerprint: string;
   readonly amountMsat: Msat;

@@ -1,4 +1,4 @@
-import type { Attempt, Claim, Commit, Credit, Offer, Release, Reserve, Spend } from './store.ts';
+import type { Attempt, AttemptName, Claim, Commit, Credit, Offer, Release, Reserve, Spend } from './store.ts';
 import { StoreError } from './store.ts';
 
 /*
@@ -79,14 +79,20 @@ export function checkSpend(spend: Spend): void {
 }
 
 export function checkAttempt(attempt: Attempt): void {
-  checkSpend(attempt);
+  checkAttemptName(attempt);
+  checkAmount('amountMsat', attempt.amountMsat, 0);
   checkText('fingerprint', attempt.fingerprint, KEY);
   checkInteger('inFlightSec', attempt.inFlightSec, 1, MAX_TTL_SEC);
 }
 
-export function checkAttemptEnd(accountId: string, key: string, end: string): void {
-  checkAccountId(accountId);
-  checkText('key', key, KEY);
+export function checkAttemptName(attempt: AttemptName): void {
+  checkAccountId(attempt.accountId);
+  checkText('key', attempt.key, KEY);
+  checkText('attemptId', attempt.attemptId, KEY);
+}
+
+export function checkAttemptEnd(attempt: AttemptName, end: string): void {
+  checkAttemptName(attempt);
   if (end !== 'delivered' && end !== 'undelivered' && end !== 'refunded') {
     refuse('end', 'must be delivered, undelivered or refunded');
   }

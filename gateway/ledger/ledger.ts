@@ -24,6 +24,7 @@ export interface Ledger
     | 'refundSpend'
     | 'beginAttempt'
     | 'endAttempt'
+    | 'voidAttempt'
     | 'reserve'
     | 'commit'
     | 'release'
@@ -47,7 +48,7 @@ export interface Ledger
   isRevoked(accountId: string): boolean;
   /** Seconds by which the store's clock is ahead of this machine's, as of the last look; over MAX_CLOCK_AHEAD_SEC nothing may be sold. */
   clockAheadSec(): number;
-  /** A key for a spend or a lease that no other gateway and no other request has. */
+  /** A key for a spend, an attempt or a lease that no other gateway and no other request has. */
   nextKey(): string;
   /** Stops the timers and waits for what they began. The store stays open: it belongs to who opened it. */
   close(): Promise<void>;

@@ -110,9 +110,19 @@ export type VoidOutcome = { readonly kind: 'voided' | 'repeated' | 'unknown' };
  */
 export type RefundOutcome = { readonly kind: 'refunded' | 'repeated' | 'unknown-account' };
 
+/** Names one try of a request that carries an `Idempotency-Key`: what is said of it reaches no other try of that request. */
+export interface AttemptName {
+  readonly accountId: string;
+  /** Hash of account and Idempotency-Key: the same for every try. */
+  readonly key: string;
+  /** Unique for this try, among the keys of spends too. */
+  readonly attemptId: string;
+}
+
 /** A request that carries an `Idempotency-Key`, so that its retry is free. */
-export interface Attempt extends Spend {
-  /** Here `key` is the hash of account and Idempotency-Key. Hash of method, full target and body: */
+export interface Attempt extends AttemptName {
+  readonly amountMsat: Msat;
+  /** Hash of method, full target and body. */
   readonly fingerprint: string;
   /** After this many seconds an attempt still in flight counts as undelivered (its gateway died). */
   readonly inFlightSec: number;
@@ -121,7 +131,7 @@ export interface Attempt extends Spend {
 /** How many free retries one paid attempt has. */
 export const MAX_FREE_RETRIES = 2;
 
-/** Outcome of {@link Store.beginAttempt}. */
+/** Outcome of {@link Store.beginAttempt}. Repeated under its attemptId while in flight, it is what it was, and changes nothing. */
 export type AttemptOutcome =
   /** Charged: the first attempt, or the one before was fully delivered, too old, or used up its retries. */
   | { readonly kind: 'spent'; readonly balanceMsat: Msat }
@@ -131,16 +141,18 @@ export type AttemptOutcome =
   | { readonly kind: 'in-flight' }
   /** The key was used for another request: 422. */
   | { readonly kind: 'mismatch' }
+  /** This try is over already, or was voided before it came. */
+  | { readonly kind: 'voided' }
   | Refusal;
 
 /**
  * How an attempt ended. `refunded`: the upstream failed, the money goes back and the key is forgotten; when a free retry failed,
- * there is nothing to give back: that retry does not count, and the attempt is undelivered as before it. Only an attempt in
- * flight can end: anything else changes nothing.
+ * there is nothing to give back: that retry does not count, and the attempt is undelivered as before it. Only a try in
+ * flight can end, and only under its own attemptId: anything else changes nothing.
  */
 export type AttemptEnd = 'delivered' | 'undelivered' | 'refunded';
 
-/** Outcome of {@link Store.endAttempt}. `unknown`: no attempt of that key is in flight (any more); nothing changed. */
+/** Outcome of {@link Store.endAttempt}. `unknown`: that try is not in flight (any more); nothing changed. */
 export type AttemptEndOutcome = { readonly kind: 'ended' | 'unknown' };
 
 /** Opens a lease: sets an amount aside for a stream or an upload, which expires by itself when its gateway dies. */
@@ -319,7 +331,12 @@ export interface Store {
    */
   refundSpend(spend: Spend): Promise<RefundOutcome>;
   beginAttempt(attempt: Attempt): Promise<AttemptOutcome>;
-  endAttempt(accountId: string, key: string, end: AttemptEnd): Promise<AttemptEndOutcome>;
+  endAttempt(attempt: AttemptName, end: AttemptEnd): Promise<AttemptEndOutcome>;
+  /**
+   * For a try whose beginning had an outcome that the caller does not know: undone as if it ended `refunded`, or refused should it
+   * arrive within SPEND_KEY_TTL_SEC. `repeated`: that try was over.
+   */
+  voidAttempt(attempt: AttemptName): Promise<VoidOutcome>;
 
   reserve(reserve: Reserve): Promise<ReserveOutcome>;
   /**

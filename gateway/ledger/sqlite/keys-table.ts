@@ -55,6 +55,7 @@ function spendKeys(
 function toAttempt(row: Row): AttemptRow {
   return {
     key: text(row, 'key'),
+    attemptId: text(row, 'attempt_id'),
     accountRef: integer(row, 'account_ref'),
     fingerprint: text(row, 'fingerprint'),
     amountMsat: amount(row, 'amount_msat'),
@@ -76,8 +77,8 @@ function attempts(
   const find = db.prepare('SELECT * FROM attempts WHERE key = ?');
   const save = db.prepare(
     `INSERT OR REPLACE INTO attempts
-       (key, account_ref, fingerprint, amount_msat, state, free_retries, in_flight_until_sec, forget_at_sec)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+       (key, attempt_id, account_ref, fingerprint, amount_msat, state, free_retries, in_flight_until_sec, forget_at_sec)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const remove = db.prepare('DELETE FROM attempts WHERE key = ?');
   const forget = db.prepare(
@@ -90,8 +91,9 @@ function attempts(
       return row === undefined ? undefined : toAttempt(row);
     },
     saveAttempt(row) {
+      const name = [row.key, row.attemptId, row.accountRef, row.fingerprint];
       const until = [row.freeRetries, row.inFlightUntilSec, row.forgetAtSec];
-      save.run(row.key, row.accountRef, row.fingerprint, row.amountMsat, row.state, ...until);
+      save.run(...name, row.amountMsat, row.state, ...until);
     },
     removeAttempt(key) {
       remove.run(key);

@@ -97,6 +97,8 @@ const MIGRATIONS: readonly string[] = [
      sequence INTEGER NOT NULL UNIQUE
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX revocations_by_end ON revocations (until_sec);`,
+  // Tries of before it have no name of their own: they end by their deadline.
+  "ALTER TABLE attempts ADD COLUMN attempt_id TEXT NOT NULL DEFAULT ''",
 ];
 
 function readPragma(db: DatabaseSync, name: 'application_id' | 'user_version'): number {

@@ -29,7 +29,7 @@ function* malformedCalls(subject: Subject): Generator<Verb> {
     yield (store) => store.account(accountId);
     yield (store) => store.revoke(accountId, claim.expiresAtSec);
     yield (store) => store.spend({ accountId, key: 'k', amountMsat: msat(1) });
-    yield (store) => store.endAttempt(accountId, 'k', 'delivered');
+    yield (store) => store.endAttempt({ accountId, key: 'k', attemptId: 'a' }, 'delivered');
   }
   for (const paymentHash of NOT_A_HASH) {
     yield (store) => store.claim({ ...claim, paymentHash });
@@ -81,24 +81,29 @@ function* malformedCredits(subject: Subject): Generator<Verb> {
 
 function* malformedDebits(): Generator<Verb> {
   const spend = { accountId: ALICE, key: 'k', amountMsat: msat(1) };
-  const attempt = { ...spend, fingerprint: 'f', inFlightSec: 1 };
+  const attempt = { ...spend, attemptId: 'a', fingerprint: 'f', inFlightSec: 1 };
   for (const key of NOT_A_KEY) {
     yield (store) => store.spend({ ...spend, key });
     yield (store) => store.voidSpend({ ...spend, key });
     yield (store) => store.refundSpend({ ...spend, key });
     yield (store) => store.beginAttempt({ ...attempt, key });
     yield (store) => store.beginAttempt({ ...attempt, fingerprint: key });
-    yield (store) => store.endAttempt(ALICE, key, 'delivered');
+    yield (store) => store.beginAttempt({ ...attempt, attemptId: key });
+    yield (store) => store.endAttempt({ ...attempt, key }, 'delivered');
+    yield (store) => store.endAttempt({ ...attempt, attemptId: key }, 'delivered');
+    yield (store) => store.voidAttempt({ ...attempt, key });
+    yield (store) => store.voidAttempt({ ...attempt, attemptId: key });
   }
   for (const inFlightSec of [0, -1, 0.5, 86_401])
     yield (store) => store.beginAttempt({ ...attempt, inFlightSec });
   // What reaches the port from code that is not type-checked.
-  yield (store) => store.endAttempt(ALICE, 'k', 'lost' as AttemptEnd);
+  yield (store) => store.endAttempt(attempt, 'lost' as AttemptEnd);
   for (const amount of [-1, 0.5, Number.NaN, 2 ** 53]) {
     const amountMsat = amount as ReturnType<typeof msat>;
     yield (store) => store.spend({ ...spend, amountMsat });
     yield (store) => store.voidSpend({ ...spend, amountMsat });
     yield (store) => store.refundSpend({ ...spend, amountMsat });
+    yield (store) => store.beginAttempt({ ...attempt, amountMsat });
     yield (store) => store.settleOffer(hash(1), amountMsat);
   }
 }
