@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { LightningNode } from '../node/node.ts';
+import { type Bus, type BusNews, noBus } from './bus/bus.ts';
 import type { Catalog } from './catalog.ts';
 import { type AccountEvents, createAccountEvents } from './endpoints/account-events.ts';
 import type { Ledger } from './ledger/ledger.ts';
@@ -12,22 +13,27 @@ import { invoiceTag } from './settlements/invoice-tag.ts';
 import { createReconciler, type Reconciler } from './settlements/reconciler.ts';
 import { soldForSec } from './sold-for.ts';
 
-/** What the flow, the helper endpoints and the settlement feed tell each other about accounts, within this process. */
+/**
+ * What the flow, the helper endpoints and the settlement feed tell each other about accounts: within this process, and, through the
+ * bus, with the other gateways on the same store.
+ */
 export interface Accounts {
   readonly events: AccountEvents;
   readonly sessions: SessionTable;
-  /** Payments of top-ups that the feed has counted as income: their tokens must not count them once more. */
+  /** Payments of top-ups that a feed, here or at another gateway, has counted as income: their tokens must not count them once more. */
   readonly countedPayments: { has(paymentHash: string): boolean };
-  /** Calls the listener with each payment that the node reports; returns how to stop. */
+  /** Calls the listener with each payment that the node reports or another gateway tells of; returns how to stop. */
   onSettled(listener: (paymentHash: string) => void): () => void;
-  /** Calls the listener with each account that was credited here; returns how to stop. */
+  /** Calls the listener with each account that was credited, here or elsewhere; returns how to stop. */
   onCredited(listener: (accountId: string) => void): () => void;
-  /** An account was credited: tells those who listen. */
-  credited(accountId: string): void;
+  /** A payment was presented for the first time, here: tells those who listen, everywhere. */
+  redeemed(payment: { readonly paymentHash: string; readonly accountId: string }): void;
   /** Starts to consume the node's settlements. */
   startFeed(parts: FeedParts): SettlementFeed;
   /** Starts to reconcile, soon and once a day. */
   startReconciler(parts: ReconcilerParts): Reconciler;
+  /** Listens to the other gateways no more. */
+  close(): void;
 }
 
 /** What the feed needs of the gateway. */
@@ -47,21 +53,53 @@ export interface ReconcilerParts extends FeedParts {
 /** Payments that are remembered as counted. */
 const MAX_COUNTED = 20_000;
 
+/** What {@link assembleAccounts} needs. */
+export interface AccountsParts {
+  readonly nowMs: () => number;
+  /** To the other gateways on the store; absent: there are none. */
+  readonly bus?: Bus;
+}
+
 /** Makes what is shared about accounts; nothing runs until the feed is started. */
-export function assembleAccounts({ nowMs }: { readonly nowMs: () => number }): Accounts {
+export function assembleAccounts({ nowMs, bus = noBus() }: AccountsParts): Accounts {
   const events = createAccountEvents();
   const counted = new LRUCache<string, true>({ max: MAX_COUNTED });
   const listeners = new Set<(paymentHash: string) => void>();
   const creditListeners = new Set<(accountId: string) => void>();
+  const settled = (paymentHash: string): void => {
+    for (const listener of listeners) listener(paymentHash);
+  };
   const credited = (accountId: string): void => {
     for (const listener of creditListeners) listener(accountId);
   };
-  // Whoever credits a payment here tells the same.
+  const tellOthers = (paymentHash: string, accountId: string): void => {
+    bus.publish({ kind: 'settled', paymentHash });
+    bus.publish({ kind: 'credited', accountId });
+  };
+  const hear = (news: BusNews): void => {
+    switch (news.kind) {
+      case 'settled':
+        // Perhaps a top-up, which the gateway that tells of it has counted.
+        counted.set(news.paymentHash, true);
+        settled(news.paymentHash);
+        return;
+      case 'credited':
+        credited(news.accountId);
+        events.touch(news.accountId);
+        return;
+      case 'revoked':
+      case 'missed':
+        // The ledger's matter; held streams and those who follow an account or an invoice ask every second or two in any case.
+        return;
+    }
+  };
+  // Whoever credits a payment here tells the same. What is only repeated was told by the gateway that credited it.
   const told: Pick<ApplyDeps, 'onSettled' | 'onOfferSettled' | 'onCredited'> = {
-    onSettled: (paymentHash) => {
-      for (const listener of listeners) listener(paymentHash);
+    onSettled: settled,
+    onOfferSettled: ({ paymentHash, accountId, outcome }) => {
+      counted.set(paymentHash, true);
+      if (outcome === 'credited') tellOthers(paymentHash, accountId);
     },
-    onOfferSettled: (paymentHash) => void counted.set(paymentHash, true),
     onCredited: ({ accountId, balanceMsat }) => {
       credited(accountId);
       events.publish(accountId, { kind: 'balance', balanceMsat });
@@ -79,7 +117,13 @@ export function assembleAccounts({ nowMs }: { readonly nowMs: () => number }): A
       creditListeners.add(listener);
       return () => void creditListeners.delete(listener);
     },
-    credited,
+    redeemed({ paymentHash, accountId }) {
+      settled(paymentHash);
+      credited(accountId);
+      events.touch(accountId);
+      tellOthers(paymentHash, accountId);
+    },
+    close: bus.subscribe(hear),
     startFeed: (parts) => createSettlementFeed({ ...parts, ...told }),
     startReconciler: ({ catalog, ...parts }) =>
       createReconciler({

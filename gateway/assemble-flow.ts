@@ -28,7 +28,7 @@ const RETRY_MARGIN_MS = 60_000;
 export interface FlowParts {
   readonly node: LightningNode;
   readonly ledger: Ledger;
-  readonly accounts: Pick<Accounts, 'events' | 'sessions' | 'countedPayments' | 'onCredited' | 'credited'>;
+  readonly accounts: Pick<Accounts, 'events' | 'sessions' | 'countedPayments' | 'onCredited' | 'redeemed'>;
   /** 32 bytes each, newest first. */
   readonly masterKeys: readonly Buffer[];
   readonly catalog: () => Catalog;
@@ -96,13 +96,10 @@ export function assembleFlow(parts: FlowParts): Assembly {
       tunnel: createTunnel(),
       nowMs,
       onRedeemed: ({ grant }) => {
-        invoicer.paid(grant.paymentHash);
-        metrics.redemption(grant.minted.service);
-        if (!accounts.countedPayments.has(grant.paymentHash)) {
-          metrics.earned(grant.minted.service, earnedMsat(grant));
-        }
-        accounts.credited(grant.minted.accountId);
-        accounts.events.touch(grant.minted.accountId);
+        const { paymentHash, minted } = grant;
+        metrics.redemption(minted.service);
+        if (!accounts.countedPayments.has(paymentHash)) metrics.earned(minted.service, earnedMsat(grant));
+        accounts.redeemed({ paymentHash, accountId: minted.accountId });
       },
       onNotice(accountId, notice) {
         const event = accountEventOf(notice);

@@ -5,6 +5,7 @@ import { type AdminListener, listenAdmin } from './admin/listen.ts';
 import { assembleAccounts } from './assemble-accounts.ts';
 import { assembleEndpoints } from './assemble-endpoints.ts';
 import { assembleFlow } from './assemble-flow.ts';
+import type { Bus } from './bus/bus.ts';
 import { type Catalog, compileCatalog } from './catalog.ts';
 import { createRequestHandlers, type RequestHandlers } from './handle-request.ts';
 import { keyFingerprint } from './l402/root-key.ts';
@@ -34,6 +35,8 @@ export interface GatewayParts {
   readonly adminToken: string;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** To the other gateways on the same store, opened and closed by the caller; absent: this one is alone, or asks the store. */
+  readonly bus?: Bus;
   /** Unix milliseconds; absent: the system's clock. */
   readonly nowMs?: () => number;
 }
@@ -66,12 +69,13 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     storeName: parts.storeName,
     keyFingerprints: parts.masterKeys.map(keyFingerprint),
     ...(parts.ledgerDir === undefined ? {} : { dataDir: parts.ledgerDir }),
+    ...(parts.bus === undefined ? {} : { bus: parts.bus }),
     nowMs,
     onError: (task, error) =>
       log.error(`the ledger's ${task} failed and will be tried again`, { err: error }),
     onClock: (aheadSec) => sayClock(log, aheadSec),
   });
-  const accounts = assembleAccounts({ nowMs });
+  const accounts = assembleAccounts({ ...parts, nowMs });
   // So that its invoices can be told from others on the same node.
   const tagged = tagInvoices(node, invoiceTag(ledger.generation));
   const shared = { ...parts, node: tagged, nowMs, ledger, accounts, catalog: catalog.get };
@@ -108,6 +112,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     watch.stop();
     await reconciler.close();
     await feed.close();
+    accounts.close();
     await flow.close();
     await ledger.close();
   };

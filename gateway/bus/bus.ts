@@ -1,23 +1,25 @@
-import type { Msat } from '../../node/msat.ts';
-
 /**
- * What gateways (or workers) that share one store tell each other as it happens. Nothing of it is a verdict: the store is the
- * truth, and whoever heard nothing finds out by asking it now and then.
+ * What gateways (or workers) that share one store tell each other as it happens. Nothing of it is a verdict: who hears it asks the
+ * store or the node, as does in time who heard nothing. So a lost message costs a second or so, and a forged one a look-up.
  */
 export type BusMessage =
-  /** A payment was credited: a stream that is held for it may go on. */
-  | { readonly kind: 'credited'; readonly accountId: string; readonly balanceMsat: Msat }
-  /** The account is revoked: its streams and passes end. `untilSec` in Unix seconds. */
-  | { readonly kind: 'revoked'; readonly accountId: string; readonly untilSec: number }
-  /** The node reported a payment: whoever waits for this hash may be answered. */
+  /** A payment was credited to the account: a stream that is held for it may go on. */
+  | { readonly kind: 'credited'; readonly accountId: string }
+  /** The account is revoked: its streams and passes end. */
+  | { readonly kind: 'revoked'; readonly accountId: string }
+  /** A payment came in: whoever waits for this invoice may be answered, and its place is free. */
   | { readonly kind: 'settled'; readonly paymentHash: string };
+
+/** What a listener hears: a message of another process, or that messages may have been lost, so that the store is to be asked now. */
+export type BusNews = BusMessage | { readonly kind: 'missed' };
 
 /** Carries messages to the other processes on the same store: at most once, in any order, and never back to the sender. */
 export interface Bus {
   /** Does not wait and does not throw: a message that can't be sent is lost. */
   publish(message: BusMessage): void;
   /** @returns how to stop. Listeners must not throw. */
-  subscribe(listener: (message: BusMessage) => void): () => void;
+  subscribe(listener: (news: BusNews) => void): () => void;
+  /** Ends what it opened; nothing is heard or sent after it. */
   close(): Promise<void>;
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Bus, noBus } from '../bus/bus.ts';
 import { clockWatch } from './clock-watch.ts';
 import { readLastSeen, writeLastSeen } from './last-seen.ts';
 import { repeat } from './repeat.ts';
@@ -64,7 +65,9 @@ export interface LedgerOptions {
   /** Where `ledger.json` is kept; absent for a store that does not outlive the process. */
   readonly dataDir?: string;
   readonly nowMs: () => number;
-  /** Default 500 ms: a revocation reaches live streams and passes within a second. */
+  /** Tells the other gateways on this store of revocations, and is told of theirs; absent: it is alone. */
+  readonly bus?: Bus;
+  /** Default 500 ms, for what the bus lost: a revocation reaches live streams and passes within a second. */
   readonly revocationPollMs?: number;
   /** Default 1,000 ms: what is sold until a wrong clock is noticed can't be redeemed. */
   readonly clockPollMs?: number;
@@ -91,7 +94,7 @@ export class StoreMismatchError extends Error {
  * @throws StoreError
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
-  const { store, dataDir, onError = () => {} } = options;
+  const { store, dataDir, bus = noBus(), onError = () => {} } = options;
   const generation = await checkStore(options);
   await admit(options);
   if (dataDir !== undefined) await markSeen(store, dataDir);
@@ -120,13 +123,19 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
     onError: (error) => onError('purge', error),
   });
+  const stopListening = bus.subscribe(({ kind }) => {
+    // The store, not the message, says who is revoked.
+    if (kind !== 'revoked' && kind !== 'missed') return;
+    revocations.refresh().catch((error: unknown) => onError('revocations', error));
+  });
   return {
-    ...verbsOf(store, revocations),
+    ...verbsOf(store, revocations, bus),
     generation,
     isRevoked: (accountId) => revocations.has(accountId),
     clockAheadSec: clock.aheadSec,
     nextKey: keyMaker(),
     close: async () => {
+      stopListening();
       await Promise.all([watching.stop(), polling.stop(), purging.stop()]);
     },
   };
@@ -214,13 +223,14 @@ function keyMaker(): () => string {
 
 type Verbs = Omit<Ledger, 'generation' | 'isRevoked' | 'clockAheadSec' | 'nextKey' | 'close'>;
 
-function verbsOf(store: Store, revocations: RevocationSet): Verbs {
+function verbsOf(store: Store, revocations: RevocationSet, bus: Bus): Verbs {
   return {
     ...store,
-    // This gateway need not wait for its own poll.
+    // Neither this gateway nor the others need to wait for their polls.
     revoke: async (accountId, untilSec) => {
       await store.revoke(accountId, untilSec);
       revocations.add(accountId, untilSec);
+      bus.publish({ kind: 'revoked', accountId });
     },
   };
 }

@@ -4,7 +4,7 @@ import { CLAIM_GRACE_SEC, type Store } from './store.ts';
 export interface RevocationSet {
   has(accountId: string): boolean;
   add(accountId: string, untilSec: number): void;
-  /** Reads what the store has revoked since the last time. @throws StoreError */
+  /** Reads what the store has revoked since the last time; those who ask meanwhile share one more read. @throws StoreError */
   refresh(): Promise<void>;
   /** Forgets accounts of which nothing can be valid any more. */
   prune(nowSec: number): void;
@@ -14,17 +14,31 @@ export interface RevocationSet {
 export function revocationSet(store: Pick<Store, 'revocationsAfter'>): RevocationSet {
   const until = new Map<string, number>();
   let sequence = 0;
+  let running: Promise<void> = Promise.resolve();
+  let waiting: Promise<void> | undefined;
+  const add = (accountId: string, untilSec: number): void =>
+    void until.set(accountId, Math.max(untilSec, until.get(accountId) ?? 0));
+  const read = async (): Promise<void> => {
+    for (;;) {
+      const page = await store.revocationsAfter(sequence);
+      const last = page.at(-1);
+      if (last === undefined) return;
+      for (const { accountId, untilSec } of page) add(accountId, untilSec);
+      sequence = last.sequence;
+    }
+  };
+  const readNext = (): Promise<void> => {
+    waiting = undefined;
+    running = read();
+    return running;
+  };
   return {
     has: (accountId) => until.has(accountId),
-    add: (accountId, untilSec) => void until.set(accountId, Math.max(untilSec, until.get(accountId) ?? 0)),
-    async refresh() {
-      for (;;) {
-        const page = await store.revocationsAfter(sequence);
-        const last = page.at(-1);
-        if (last === undefined) return;
-        for (const { accountId, untilSec } of page) this.add(accountId, untilSec);
-        sequence = last.sequence;
-      }
+    add,
+    refresh() {
+      // One that is under way may have read too early for who asks now.
+      waiting ??= running.then(readNext, readNext);
+      return waiting;
     },
     prune(nowSec) {
       for (const [accountId, untilSec] of until) {

@@ -11,6 +11,13 @@ export interface Payment {
   readonly paidMsat: Msat;
 }
 
+/** A payment that an offer was waiting for. */
+export interface OfferPayment {
+  readonly paymentHash: string;
+  readonly accountId: string;
+  readonly outcome: 'credited' | 'repeated';
+}
+
 /** What applying a payment needs. */
 export interface ApplyDeps {
   readonly ledger: Pick<Ledger, 'settleOffer'>;
@@ -23,8 +30,10 @@ export interface ApplyDeps {
    * while a stream of it waits for credit here. It does not throw.
    */
   readonly onCredited: (account: Account) => void;
-  /** Told of each payment that an offer was waiting for, whoever credited it. It does not throw. */
-  readonly onOfferSettled: (paymentHash: string) => void;
+  /**
+   * Told of each payment that an offer was waiting for, and whether this call credited it or another had. It does not throw.
+   */
+  readonly onOfferSettled: (payment: OfferPayment) => void;
 }
 
 /**
@@ -51,12 +60,9 @@ export async function applySettlement(deps: ApplyDeps, { paymentHash, paidMsat }
   deps.metrics.settlement(outcome.kind);
   switch (outcome.kind) {
     case 'credited':
-      deps.onOfferSettled(paymentHash);
-      deps.metrics.earned(outcome.account.service, outcome.creditedMsat);
-      deps.onCredited(outcome.account);
-      return;
     case 'repeated':
-      deps.onOfferSettled(paymentHash);
+      deps.onOfferSettled({ paymentHash, accountId: outcome.account.accountId, outcome: outcome.kind });
+      deps.metrics.earned(outcome.account.service, outcome.creditedMsat);
       deps.onCredited(outcome.account);
       return;
     case 'no-offer':

@@ -5,7 +5,7 @@ import type { Account } from '../ledger/store.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { type Announcer, createAnnouncer } from './announce.ts';
-import { applySettlement, type Payment } from './apply-settlement.ts';
+import { applySettlement, type OfferPayment, type Payment } from './apply-settlement.ts';
 import { type Backoff, createBackoff } from './backoff.ts';
 import { createCursorKeeper } from './cursor-keeper.ts';
 import { followSettlements, UnknownCursorError } from './follow-settlements.ts';
@@ -54,7 +54,7 @@ export interface SettlementFeedOptions {
   /** Told of an account whose offer was paid, by whoever credited it. It does not throw. */
   readonly onCredited: (account: Account) => void;
   /** Told of each payment that an offer was waiting for, whoever credited it: it is counted as income. It does not throw. */
-  readonly onOfferSettled: (paymentHash: string) => void;
+  readonly onOfferSettled: (payment: OfferPayment) => void;
   readonly nowMs: () => number;
   /** Default: Math.random. */
   readonly random?: () => number;

@@ -19,7 +19,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'gateway/l402': ['node'],
   'gateway/mpp': ['node'],
   'gateway/pricing': ['node'],
-  'gateway/ledger': ['node', 'gateway/errors.ts', 'config'],
+  'gateway/ledger': ['node', 'gateway/errors.ts', 'config', 'gateway/bus'],
   'gateway/bus': ['node'],
   'gateway/meter': [...SHARED, 'gateway/ledger', 'gateway/pricing', 'gateway/observe'],
   'gateway/proxy': [...SHARED, 'gateway/meter', 'gateway/observe'],

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Config, ServiceConfig } from '../../config/config.ts';
+import type { Bus } from '../../gateway/bus/bus.ts';
 import { type Gateway, startGateway } from '../../gateway/gateway.ts';
 import { createMemoryStore } from '../../gateway/ledger/memory.ts';
 import type { Store } from '../../gateway/ledger/store.ts';
@@ -39,6 +40,7 @@ export interface TestGatewayOptions {
   readonly simnet?: Simnet;
   readonly log?: Log;
   readonly ledgerDir?: string;
+  readonly bus?: Bus;
   /** Pays in place of a wallet on the simulated network. Not closed with the gateway. */
   readonly payer?: Payer;
 }
@@ -66,6 +68,7 @@ export async function startTestGateway(
     storeName: 'test',
     masterKeys: options.masterKeys ?? [TEST_MASTER_KEY],
     ...(options.ledgerDir === undefined ? {} : { ledgerDir: options.ledgerDir }),
+    ...(options.bus === undefined ? {} : { bus: options.bus }),
     adminToken,
     log: options.log ?? createLog({ level: 'silent', format: 'json' }),
     metrics,

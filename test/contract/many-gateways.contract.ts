@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import { describe, type TestContext, test } from 'node:test';
+import type { Bus } from '../../gateway/bus/bus.ts';
+import type { Store } from '../../gateway/ledger/store.ts';
+import { msat } from '../../node/msat.ts';
+import type { LightningNode } from '../../node/node.ts';
+import { createSimnet } from '../../node/simnet/simnet.ts';
+import type { Simnet } from '../../node/simnet/types.ts';
+import { balanceOf, openScene, type Scene, termsOf, type Upstream, type Ware } from '../e2e/scene.ts';
+import {
+  isWithoutGap,
+  listen,
+  metricOf,
+  numbersIn,
+  QUICK,
+  revoke,
+  SSE,
+  settled,
+  tick,
+  topUp,
+} from '../e2e/streams-scene.ts';
+import { eventually } from '../support/eventually.ts';
+import {
+  askChallenge,
+  buy,
+  type TestGateway,
+  type TestGatewayOptions,
+  withCredential,
+} from '../support/gateway.ts';
+import { askTopUp, untilCredited } from '../support/top-up.ts';
+
+/** What the gateways of one test share: each opens a handle and a bus of its own. */
+export interface SharedStore {
+  openStore(): Promise<Store>;
+  openBus(): Promise<Bus>;
+}
+
+/** Makes an empty store for one test, and forgets it after it. */
+export type OpenShared = (t: TestContext, scene: Scene) => Promise<SharedStore>;
+
+/** Some gateways on one store and one node. */
+interface Chain {
+  readonly scene: Scene;
+  readonly simnet: Simnet;
+  readonly upstream: Upstream;
+  /** Starts one more. */
+  start(options?: TestGatewayOptions): Promise<TestGateway>;
+}
+
+const CALL: Omit<Ware, 'upstream'> = { name: 'quote', path: '/quote', price: '10 sat' };
+const PACK: Omit<Ware, 'upstream'> = { name: 'pack', path: '/pack', price: '50 sat for 5 calls' };
+const PASS: Omit<Ware, 'upstream'> = { name: 'pass', path: '/pass', price: '100 sat for 1h' };
+const STREAM: Omit<Ware, 'upstream'> = {
+  name: 'live',
+  path: '/live',
+  price: '10 sat/second',
+  metering: { ...QUICK, depositMsat: msat(5_000) },
+};
+
+async function openChain(t: TestContext, open: OpenShared): Promise<Chain> {
+  const scene = openScene(t);
+  const simnet = createSimnet({ nowMs: Date.now });
+  scene.keep({ close: async () => simnet.close() });
+  const upstream = await scene.upstream((req, res) => {
+    res.on('error', () => {});
+    if (req.url === '/quote' || req.url === '/pack') res.end('paid for');
+    else {
+      res.writeHead(200, SSE);
+      tick(res);
+    }
+  });
+  const shared = await open(t, scene);
+  return {
+    scene,
+    simnet,
+    upstream,
+    async start(options = {}) {
+      const store = scene.keep(await shared.openStore());
+      const bus = scene.keep(await shared.openBus());
+      const wares = [CALL, PACK, PASS, STREAM].map((ware) => ({ ...ware, upstream: upstream.origin }));
+      return scene.gateway(wares, { store, bus, simnet, ...options });
+    },
+  };
+}
+
+async function openTwo(t: TestContext, open: OpenShared): Promise<[TestGateway, TestGateway, Chain]> {
+  const chain = await openChain(t, open);
+  return [await chain.start(), await chain.start(), chain];
+}
+
+/** How many of these requests were answered, and how many were asked to pay. */
+async function count(requests: readonly Promise<Response>[]): Promise<{ paid: number; asked: number }> {
+  const statuses = (await Promise.all(requests)).map(({ status }) => status);
+  const paid = statuses.filter((status) => status === 200).length;
+  const asked = statuses.filter((status) => status === 402).length;
+  assert.equal(paid + asked, statuses.length, `nothing else: ${statuses}`);
+  return { paid, asked };
+}
+
+/** Several gateways on one store are one shop: whatever carries their store and their messages, and although messages are lost. */
+export function manyGatewaysContract(name: string, open: OpenShared): void {
+  describe(`many gateways, ${name}`, { concurrency: 4 }, () => {
+    test('a credential that was bought at one gateway is spent exactly once, though all three race for it', async (t) => {
+      const [one, two, chain] = await openTwo(t, open);
+      const gateways = [one, two, await chain.start()];
+      const credential = await buy(one, '/quote');
+      const requests = Array.from({ length: 12 }, (_, at) =>
+        fetch(`${gateways[at % 3]?.url}/quote`, withCredential(credential)),
+      );
+      assert.deepEqual(await count(requests), { paid: 1, asked: 11 });
+      assert.equal(chain.upstream.seen.length, 1);
+      assert.equal(await balanceOf(two, credential), 0);
+    });
+
+    test('a bundle pays for as many calls as it holds, wherever they are made', async (t) => {
+      const [one, two, chain] = await openTwo(t, open);
+      const credential = await buy(two, '/pack');
+      const requests = Array.from({ length: 14 }, (_, at) =>
+        fetch(`${(at % 2 === 0 ? one : two).url}/pack`, withCredential(credential)),
+      );
+      assert.deepEqual(await count(requests), { paid: 5, asked: 9 });
+      assert.equal(chain.upstream.seen.length, 5);
+    });
+
+    test('a stream that is held at one gateway goes on when its account is topped up through another', async (t) => {
+      const [one, two] = await openTwo(t, open);
+      const credential = await buy(one, '/live');
+      const stream = await listen(t, `${one.url}/live`, { headers: { authorization: credential } });
+      await stream.until(/payment-need-topup/);
+      const heldAt = numbersIn(stream.text()).length;
+      await topUp(two, credential, 3_000);
+      await eventually(
+        () => numbersIn(stream.text()).length,
+        (length) => length > heldAt + 5,
+      );
+      isWithoutGap(numbersIn(stream.text()));
+      stream.leave();
+      const account = await settled(two.store, credential);
+      assert.equal(account.creditedMsat, 8_000);
+    });
+
+    test('a client that brings the preimage of its top-up to another gateway is credited once', async (t) => {
+      const [one, two] = await openTwo(t, open);
+      const credential = await buy(one, '/quote');
+      assert.equal((await fetch(`${one.url}/quote`, withCredential(credential))).status, 200);
+      const made = await askTopUp(one.url, credential, { amountMsat: 20_000 });
+      const preimage = await one.pay(made.invoice);
+      const renewed = `L402 ${made.macaroon}:${preimage}`;
+      const requests = [one, two, one, two].map(({ url }) => fetch(`${url}/quote`, withCredential(renewed)));
+      assert.deepEqual(await count(requests), { paid: 2, asked: 2 });
+      const account = await untilCredited(two.store, termsOf(credential).accountId, 30_000);
+      assert.deepEqual([account.creditedMsat, account.spentMsat], [30_000, 30_000]);
+    });
+
+    test('an account that is revoked at one gateway ends everywhere: its stream, its pass, and its next call', async (t) => {
+      const [one, two] = await openTwo(t, open);
+      const streaming = await buy(one, '/live');
+      const passing = await buy(one, '/pass');
+      await topUp(one, streaming, 60_000);
+      const [stream, pass] = await Promise.all([
+        listen(t, `${two.url}/live`, { headers: { authorization: streaming } }),
+        listen(t, `${two.url}/pass`, { headers: { authorization: passing } }),
+      ]);
+      await Promise.all([stream.until(/data: 3\n/), pass.until(/data: 3\n/)]);
+      await Promise.all([revoke(one, streaming), revoke(one, passing)]);
+      assert.deepEqual(await Promise.all([stream.end, pass.end]), ['whole', 'broken']);
+      assert.match(stream.text(), /session-timeout\ndata: .*"cutBy":"revoked"/);
+      const after = await fetch(`${two.url}/pass`, withCredential(passing));
+      assert.equal(after.status, 402);
+    });
+
+    test('who follows an account at one gateway is told of a top-up that was made and spent at another', async (t) => {
+      const [one, two] = await openTwo(t, open);
+      const credential = await buy(two, '/quote');
+      assert.equal((await fetch(`${two.url}/quote`, withCredential(credential))).status, 200);
+      const feed = await listen(t, `${one.url}/.l402/account/events`, {
+        headers: { authorization: credential },
+      });
+      await feed.until(/"balanceMsat":0\}/);
+      await topUp(two, credential, 25_000);
+      await feed.until(/"balanceMsat":25000\}/);
+      assert.equal((await fetch(`${two.url}/quote`, withCredential(credential))).status, 200);
+      await feed.until(/"balanceMsat":15000\}/);
+    });
+
+    test('who waits at one gateway for an invoice of another is answered when it is paid', async (t) => {
+      const [one, two] = await openTwo(t, open);
+      const challenge = await askChallenge(`${one.url}/quote`);
+      const waiting = fetch(`${two.url}/.l402/invoices/${challenge.paymentHash}?wait=30`, {
+        headers: { 'L402-Macaroon': challenge.macaroon },
+      });
+      await one.pay(challenge.invoice);
+      const answer: { state: string; authorization: string } = await (await waiting).json();
+      assert.equal(answer.state, 'settled');
+      assert.equal((await fetch(`${one.url}/quote`, withCredential(answer.authorization))).status, 200);
+    });
+
+    test('a top-up that is paid while its gateway is down is credited by another, and one that is paid while all are, by the next', async (t) => {
+      const [one, two, chain] = await openTwo(t, open);
+      const credential = await buy(one, '/quote');
+      const { accountId } = termsOf(credential);
+      assert.equal((await fetch(`${two.url}/quote`, withCredential(credential))).status, 200);
+      const first = await askTopUp(one.url, credential, { amountMsat: 20_000 });
+      const second = await askTopUp(one.url, credential, { amountMsat: 30_000 });
+      await one.gateway.stop();
+      await one.pay(first.invoice);
+      await untilCredited(two.store, accountId, 30_000);
+      await two.gateway.stop();
+      await one.pay(second.invoice);
+      const three = await chain.start();
+      const account = await untilCredited(three.store, accountId, 60_000);
+      assert.equal(account.creditedMsat, 60_000);
+      assert.equal((await fetch(`${three.url}/quote`, withCredential(credential))).status, 200);
+    });
+
+    test('income is counted by one gateway only, whoever credits the payment', async (t) => {
+      const [one, two] = await openTwo(t, open);
+      const credential = await buy(one, '/quote');
+      assert.equal((await fetch(`${two.url}/quote`, withCredential(credential))).status, 200);
+      await topUp(one, credential, 20_000);
+      await untilCredited(one.store, termsOf(credential).accountId, 30_000);
+      const earned = await eventually(
+        () => Promise.all([one, two].map((gateway) => metricOf(gateway, 'sluice_earned_msat_total'))),
+        ([first = 0, second = 0]) => first + second >= 30_000,
+      );
+      assert.equal((earned[0] ?? 0) + (earned[1] ?? 0), 30_000);
+    });
+  });
+}
+
+/** The same node without its feed of settlements: what another gateway tells is all that is heard of a payment. */
+export function withoutFeed(node: LightningNode): LightningNode {
+  return { ...node, capabilities: { ...node.capabilities, settlementFeed: false } };
+}
