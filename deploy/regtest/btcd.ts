@@ -46,7 +46,7 @@ export async function startBtcd(command: string, folder: RegtestFolder, state: R
       if (!daemon.running) throw new Error(`btcd has ended:\n${lastLines(logFile, 5)}`);
       return existsSync(btcdCertificate(folder)) ? await connect(folder, state) : undefined;
     },
-    { limitMs: 30_000 },
+    { limitMs: 120_000 },
   );
   const keptFile = path.join(dir, 'blocks.hex');
   await restoreBlocks(http, keptFile);

@@ -30,7 +30,7 @@ export interface LndNode {
   ask(method: 'GET' | 'POST', target: string, body?: unknown): Promise<unknown>;
 }
 
-const START_LIMIT_MS = 60_000;
+const START_LIMIT_MS = 180_000;
 /** Opening a channel waits for the wallet and for signatures. */
 const ASK_TIMEOUT_MS = 60_000;
 

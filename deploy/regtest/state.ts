@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
@@ -87,24 +87,46 @@ export function readState(folder: Pick<RegtestFolder, 'root'>): RegtestState | u
   }
 }
 
-/** The wished ports where they are free, others where not. All are held until the last is found, so that none comes twice. */
-async function freePorts(wanted: readonly (number | undefined)[]): Promise<number[]> {
-  const held: Awaited<ReturnType<typeof hold>>[] = [];
-  for (const wish of wanted) held.push(await hold(wish ?? 0).catch(() => hold(0)));
+/**
+ * The wished ports where they are free, others where not. All are held until the last is found, so that none comes twice.
+ */
+export async function freePorts(wanted: readonly (number | undefined)[]): Promise<number[]> {
+  const held: HeldPort[] = [];
+  for (const wish of wanted) held.push(await hold(wish ?? choosePort()).catch(holdAny));
   await Promise.all(held.map(({ release }) => release()));
   return held.map((one) => one.port);
 }
 
-function hold(wish: number): Promise<{ port: number; release: () => Promise<void> }> {
+/**
+ * Below the ports that systems give to outgoing connections (from 32,768 on Linux): among those, any connection of any program
+ * could take a port while the program that is to listen there again starts.
+ */
+const PORTS = { from: 20_000, to: 32_768 };
+const MAX_TRIES = 100;
+
+function choosePort(): number {
+  return randomInt(PORTS.from, PORTS.to);
+}
+
+interface HeldPort {
+  readonly port: number;
+  release(): Promise<void>;
+}
+
+async function holdAny(): Promise<HeldPort> {
+  for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+    const held = await hold(choosePort()).catch(() => undefined);
+    if (held !== undefined) return held;
+  }
+  throw new Error(`There is no free port from ${PORTS.from} to ${PORTS.to}.`);
+}
+
+function hold(port: number): Promise<HeldPort> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
-    server.listen(wish, '127.0.0.1', () => {
-      const address = server.address();
-      resolve({
-        port: typeof address === 'object' && address !== null ? address.port : 0,
-        release: () => new Promise((done) => server.close(() => done())),
-      });
+    server.listen(port, '127.0.0.1', () => {
+      resolve({ port, release: () => new Promise((done) => server.close(() => done())) });
     });
   });
 }

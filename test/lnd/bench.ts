@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { findBinaries } from '../../deploy/regtest/binaries.ts';
+import { lastLines } from '../../deploy/regtest/daemon.ts';
 import type { LndNode } from '../../deploy/regtest/lnd-node.ts';
 import { type RegtestNetwork, startNetwork } from '../../deploy/regtest/network.ts';
+import { openFolder } from '../../deploy/regtest/state.ts';
 import { createLndNode, type LndOptions } from '../../node/lnd.ts';
 import { msat } from '../../node/msat.ts';
 import type { LightningNode, Payer } from '../../node/node.ts';
@@ -30,18 +32,28 @@ export async function openRealNetwork(): Promise<RealNetwork> {
   const dir = await mkdtemp(path.join(tmpdir(), 'sluice-lnd-'));
   const lines: string[] = [];
   const say = (line: string): void => void lines.push(line);
+  const passages: Passage[] = [];
+  const open = async (port: number): Promise<Passage> => {
+    const passage = await openPassage(port);
+    passages.push(passage);
+    return passage;
+  };
+  const close = async (): Promise<void> => {
+    for (const passage of passages) await passage.close();
+    await rm(dir, { recursive: true, force: true });
+  };
   try {
     const binaries = await findBinaries({ env: process.env, say });
     const opened = Promise.withResolvers<Passage>();
     const merchantAddress = async (port: number): Promise<string> => {
-      const passage = await openPassage(port);
+      const passage = await open(port);
       opened.resolve(passage);
       return `127.0.0.1:${passage.port}`;
     };
     const network = await startNetwork({ dir, binaries, say, merchantAddress });
     const between = await opened.promise;
-    const toMerchant = await openPassage(portOf(network.merchant.url));
-    const toCustomer = await openPassage(portOf(network.customer.url));
+    const toMerchant = await open(portOf(network.merchant.url));
+    const toCustomer = await open(portOf(network.customer.url));
     return {
       ...network,
       command: binaries.lnd,
@@ -50,13 +62,22 @@ export async function openRealNetwork(): Promise<RealNetwork> {
       between,
       async close() {
         await network.stop();
-        await Promise.all([toMerchant.close(), toCustomer.close(), between.close()]);
-        await rm(dir, { recursive: true, force: true });
+        await close();
       },
     };
   } catch (error) {
-    throw new Error(`the network did not start: ${lines.join(' ')}`, { cause: error });
+    const logs = lastWords(dir);
+    // An open passage would keep this process from its end.
+    await close();
+    throw new Error(`the network did not start: ${lines.join(' ')}\n${logs}`, { cause: error });
   }
+}
+
+/** The end of every log, for a message about what went wrong. */
+function lastWords(dir: string): string {
+  const { logOf } = openFolder(dir);
+  const members = ['btcd', 'merchant', 'customer'] as const;
+  return members.map((member) => `${member}:\n${lastLines(logOf(member), 15)}`).join('\n');
 }
 
 /** A client of a node with one of its macaroons. */

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { lastLines } from '../../deploy/regtest/daemon.ts';
+import { freePorts } from '../../deploy/regtest/state.ts';
 import { waitFor } from '../../deploy/regtest/wait-for.ts';
 
 /** A gateway in a process of its own, that may be killed and started again at the same address. */
@@ -20,7 +20,7 @@ const MAIN = path.join(import.meta.dirname, '..', '..', 'gateway', 'main.ts');
 
 /** Prepares a gateway in a folder. @param config - its file, without the listeners */
 export async function gatewayProcess(folder: string, config: object): Promise<GatewayProcess> {
-  const [port, adminPort] = [await freePort(), await freePort()];
+  const [port = 0, adminPort = 0] = await freePorts([undefined, undefined]);
   const file = path.join(folder, 'sluice.yaml');
   const listeners = { listen: `127.0.0.1:${port}`, admin: `127.0.0.1:${adminPort}`, data: folder };
   // JSON is YAML.
@@ -49,7 +49,7 @@ export async function gatewayProcess(folder: string, config: object): Promise<Ga
           if (started.exitCode !== null) throw new Error(`it has ended:\n${lastLines(logFile, 10)}`);
           return (await fetch(`${url}/.l402/account`)).status;
         },
-        { limitMs: 30_000, everyMs: 20 },
+        { limitMs: 120_000, everyMs: 20 },
       ).catch((cause: unknown) => {
         throw new Error(`the gateway does not start:\n${lastLines(logFile, 10)}`, { cause });
       });
@@ -57,13 +57,4 @@ export async function gatewayProcess(folder: string, config: object): Promise<Ga
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
