@@ -1,5 +1,6 @@
 import { createNodeHttp } from './http.ts';
 import { settlements } from './lnd/feed.ts';
+import { createHoldInvoices } from './lnd/hold.ts';
 import { createIdentity } from './lnd/identity.ts';
 import { receivable } from './lnd/liquidity.ts';
 import { balanceMsat, history, lookupPayment, payInvoice } from './lnd/pay.ts';
@@ -26,6 +27,8 @@ export interface LndOptions {
   readonly concurrency?: number;
   /** The node at `url` is a simulated network. */
   readonly playMoney?: boolean;
+  /** Invoices carry hints at channels that are not announced (`private`), so that they can be paid. Default false. */
+  readonly privateHints?: boolean;
   /** Our clock. Default: the system's. */
   readonly nowMs?: () => number;
 }
@@ -45,6 +48,8 @@ export function createLndNode(options: LndOptions): LightningNode & Payer {
     timeoutMs,
     concurrency: options.concurrency ?? 64,
   });
+  const style = { private: options.privateHints ?? false };
+  const nowSec = () => Math.floor(nowMs() / 1000);
   const identity = createIdentity(http, options.network);
   return {
     capabilities: {
@@ -55,13 +60,13 @@ export function createLndNode(options: LndOptions): LightningNode & Payer {
       playMoney: options.playMoney ?? false,
     },
     info: (call) => identity(call?.signal),
-    createInvoice: (request, call) => createInvoice(http, request, call?.signal),
-    lookupInvoice: (paymentHash, call) =>
-      lookupInvoice(http, paymentHash, Math.floor(nowMs() / 1000), call?.signal),
+    createInvoice: (request, call) => createInvoice(http, style, request, call?.signal),
+    lookupInvoice: (paymentHash, call) => lookupInvoice(http, paymentHash, nowSec(), call?.signal),
     cancelInvoice: (paymentHash, call) => cancelInvoice(http, paymentHash, call?.signal),
     settlements: (cursor, signal) => settlements(http, cursor, signal),
     settledInvoices: (query, call) => settledInvoices(http, query, call?.signal),
-    receivable: (call) => receivable(http, Math.floor(nowMs() / 1000), call?.signal),
+    receivable: (call) => receivable(http, nowSec(), call?.signal),
+    hold: createHoldInvoices(http, style, nowSec),
     payInvoice: (bolt11, pay) => payInvoice(http, bolt11, pay, timeoutMs),
     lookupPayment: (paymentHash) => lookupPayment(http, paymentHash, timeoutMs),
     balanceMsat: () => balanceMsat(http),

@@ -22,8 +22,16 @@ export interface InvoiceRequest {
   readonly amountMsat: Msat;
   /** Shown to the payer; at most 639 bytes of UTF-8 (BOLT 11, field `d`). */
   readonly memo: string;
+  /** SHA-256 of a longer description, 64 lower-case hex digits: the invoice carries it in place of the memo (BOLT 11, field `h`). */
+  readonly descriptionHash?: string;
   /** Seconds until the invoice can't be paid any more. */
   readonly expirySec: number;
+}
+
+/** An invoice on a payment hash whose preimage the node does not know. */
+export interface HoldRequest extends InvoiceRequest {
+  /** 64 lower-case hex digits. */
+  readonly paymentHash: string;
 }
 
 /** An invoice as a node issued it. Not to be trusted before `checkInvoice` of bolt11.ts held. */
@@ -49,6 +57,12 @@ export type InvoiceState =
     }
   | { readonly kind: 'cancelled' }
   | { readonly kind: 'expired' };
+
+/**
+ * What has become of a hold invoice. `accepted`: a payment has arrived and waits to be settled or cancelled. It stays so when the
+ * invoice's time is over; the node gives the money back by itself shortly before the channel would have to be closed for it.
+ */
+export type HoldState = InvoiceState | { readonly kind: 'accepted'; readonly paidMsat: Msat };
 
 /** One settled invoice, as the feed reports it. */
 export interface Settlement {
@@ -129,6 +143,27 @@ export interface NodeCallOptions {
   readonly signal?: AbortSignal;
 }
 
+/**
+ * Invoices that take a payment and hold it until its receiver decides: {@link HoldInvoices.settle} takes the money,
+ * {@link LightningNode.cancelInvoice} gives it back. Every method rejects with {@link NodeError} and with nothing else.
+ */
+export interface HoldInvoices {
+  /** `rejected` when there is an invoice on that hash already. */
+  create(request: HoldRequest, options?: NodeCallOptions): Promise<Invoice>;
+  /** `undefined` when the node does not know the hash. */
+  lookup(paymentHash: string, options?: NodeCallOptions): Promise<HoldState | undefined>;
+  /**
+   * Takes the held payment of the invoice on this preimage's hash, and shows the payer the preimage; again, it changes nothing.
+   * `rejected` when nothing is held there: unpaid, cancelled, or no such invoice.
+   */
+  settle(preimage: string, options?: NodeCallOptions): Promise<void>;
+  /**
+   * The state now, then each next one, up to the last (settled, cancelled or expired) or until `signal` aborts. Of a hash that
+   * the node does not know, nothing until it does. Ends by throwing NodeError when the connection is lost.
+   */
+  states(paymentHash: string, signal: AbortSignal): AsyncIterable<HoldState>;
+}
+
 /** The port that receives money. Every method rejects with {@link NodeError} and with nothing else. */
 export interface LightningNode {
   readonly capabilities: NodeCapabilities;
@@ -136,7 +171,10 @@ export interface LightningNode {
   createInvoice(request: InvoiceRequest, options?: NodeCallOptions): Promise<Invoice>;
   /** `undefined` when the node does not know the hash. */
   lookupInvoice(paymentHash: string, options?: NodeCallOptions): Promise<InvoiceState | undefined>;
-  /** Cancels an open invoice; does nothing when it is settled, gone or the node can't. */
+  /**
+   * Cancels an open invoice, and one whose payment is held: the payer gets that back. Does nothing when it is settled, gone or
+   * the node can't.
+   */
   cancelInvoice(paymentHash: string, options?: NodeCallOptions): Promise<void>;
   /**
    * Settlements strictly after `cursor` (0: from the beginning), in order, then new ones as they happen, until `signal`
@@ -147,6 +185,8 @@ export interface LightningNode {
   settledInvoices?(query: SettledQuery, options?: NodeCallOptions): Promise<SettledPage>;
   /** What can be received now. Absent, or rejecting: the node can't tell, and nothing may be refused for that. */
   receivable?(options?: NodeCallOptions): Promise<Liquidity>;
+  /** Absent: the backend has no hold invoices. */
+  readonly hold?: HoldInvoices;
   close(): Promise<void>;
 }
 

@@ -2,6 +2,9 @@ import { decodeInvoice } from './bolt11.ts';
 import { describeFailure } from './lnd/payment-failure.ts';
 import { msat } from './msat.ts';
 import {
+  type HoldInvoices,
+  type HoldState,
+  type Invoice,
   type InvoiceState,
   type LightningNode,
   NodeError,
@@ -13,12 +16,14 @@ import {
   type Settlement,
 } from './node.ts';
 import {
+  type SignedInvoice,
   type Simnet,
   type SimnetInvoice,
   type SimnetPayment,
   SimnetRefusal,
   type SimnetWallet,
 } from './simnet/types.ts';
+import { watchInvoice } from './simnet/watch-invoice.ts';
 
 /** Settlements read from the file at once. */
 const BATCH = 100;
@@ -47,8 +52,9 @@ export function createSimulatedNode(simnet: Simnet, walletName: string): Lightni
       })),
     createInvoice: async (request) =>
       ask(simnet, () => {
-        const { bolt11, paymentHash, createdSec, expirySec } = wallet.addInvoice(request);
-        return { bolt11, paymentHash, amountMsat: request.amountMsat, expiresAtSec: createdSec + expirySec };
+        const { amountMsat, memo, expirySec, descriptionHash } = request;
+        const described = descriptionHash === undefined ? {} : { descriptionHash };
+        return toIssued(wallet.addInvoice({ amountMsat, memo, expirySec, ...described }));
       }),
     lookupInvoice: async (paymentHash) =>
       ask(simnet, () => {
@@ -57,7 +63,8 @@ export function createSimulatedNode(simnet: Simnet, walletName: string): Lightni
       }),
     cancelInvoice: async (paymentHash) =>
       ask(simnet, () => {
-        if (wallet.invoice(paymentHash)?.state === 'open') wallet.cancelInvoice(paymentHash);
+        const state = wallet.invoice(paymentHash)?.state;
+        if (state === 'open' || state === 'accepted') wallet.cancelInvoice(paymentHash);
       }),
     settlements: (cursor, signal) => feed(simnet, wallet, cursor, signal),
     settledInvoices: async (query) => ask(simnet, () => settledPage(wallet, query)),
@@ -75,8 +82,51 @@ export function createSimulatedNode(simnet: Simnet, walletName: string): Lightni
           synced: true,
         };
       }),
+    hold: holdInvoices(simnet, wallet),
     close: async () => {},
   };
+}
+
+function holdInvoices(simnet: Simnet, wallet: SimnetWallet): HoldInvoices {
+  return {
+    create: async (request) => ask(simnet, () => toIssued(wallet.addInvoice(request))),
+    lookup: async (paymentHash) =>
+      ask(simnet, () => {
+        const invoice = wallet.invoice(paymentHash);
+        return invoice && toHoldState(invoice);
+      }),
+    settle: async (preimage) =>
+      ask(simnet, () => {
+        if (!/^[0-9a-f]{64}$/.test(preimage)) {
+          throw new NodeError('rejected', 'A preimage is 64 lower-case hex digits.');
+        }
+        wallet.settleInvoice(preimage);
+      }),
+    states: (paymentHash, signal) => holdStates(simnet, wallet, paymentHash, signal),
+  };
+}
+
+async function* holdStates(
+  simnet: Simnet,
+  wallet: SimnetWallet,
+  paymentHash: string,
+  signal: AbortSignal,
+): AsyncGenerator<HoldState> {
+  const cut = new AbortController();
+  const look = () => {
+    if (simnet.settings.offline || simnet.closing.aborted) cut.abort();
+  };
+  look();
+  const unlisten = wallet.listen(look);
+  try {
+    const either = AbortSignal.any([signal, cut.signal]);
+    for await (const invoice of watchInvoice(wallet, paymentHash, either)) yield toHoldState(invoice);
+    if (cut.signal.aborted && !signal.aborted) throw new NodeError('unreachable', 'The simulated node went.');
+  } catch (error) {
+    throw asNodeError(error);
+  } finally {
+    unlisten();
+  }
 }
 
 /** The paying side of a wallet of the simulated network, in process. */
@@ -213,7 +263,16 @@ function asNodeError(error: unknown): NodeError {
   });
 }
 
+function toIssued({ bolt11, paymentHash, amountMsat, createdSec, expirySec }: SignedInvoice): Invoice {
+  return { bolt11, paymentHash, amountMsat, expiresAtSec: createdSec + expirySec };
+}
+
+function toHoldState(invoice: SimnetInvoice): HoldState {
+  return invoice.state === 'accepted' ? { kind: 'accepted', paidMsat: invoice.paidMsat } : toState(invoice);
+}
+
 function toState(invoice: SimnetInvoice): InvoiceState {
+  if (invoice.state === 'accepted') return { kind: 'open' };
   if (invoice.state !== 'settled') return { kind: invoice.state };
   const { preimage, paidMsat, settledAtSec } = toSettlement(invoice);
   return { kind: 'settled', preimage, paidMsat, settledAtSec };

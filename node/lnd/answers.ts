@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Msat, msat } from '../msat.ts';
+import { type Msat, msat, ZERO_MSAT } from '../msat.ts';
 import { NodeError, type NodeErrorCode } from '../node.ts';
 import { BAKE_LINE } from './macaroon-rights.ts';
 
@@ -20,7 +20,9 @@ export const hash = z
   .transform((bytes) => bytes.toString('hex'));
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
 
-export const addInvoiceAnswer = z.object({ r_hash: hash, payment_request: z.string().min(1).max(8192) });
+const paymentRequest = z.string().min(1).max(8192);
+export const addInvoiceAnswer = z.object({ r_hash: hash, payment_request: paymentRequest });
+export const addHoldAnswer = z.object({ payment_request: paymentRequest });
 
 const settledInvoice = z.object({
   state: z.literal('SETTLED'),
@@ -38,9 +40,15 @@ const unsettledInvoice = z.object({
   state: z.enum(['OPEN', 'ACCEPTED', 'CANCELED']),
   creation_date: int64,
   expiry: int64,
+  amt_paid_msat: amount.default(ZERO_MSAT),
 });
 
 export const invoiceAnswer = z.discriminatedUnion('state', [settledInvoice, unsettledInvoice]);
+
+export type InvoiceAnswer = z.infer<typeof invoiceAnswer>;
+
+/** An invoice as the subscription to one invoice sends it. */
+export const invoiceLine = z.object({ result: invoiceAnswer });
 
 /** The newest invoice, whatever has become of it. */
 export const newestInvoice = z.object({
@@ -110,6 +118,15 @@ export function readAnswer<S extends z.ZodType>(schema: S, body: unknown, what: 
   throw new NodeError('protocol', `LND's answer to ${what} has not the documented form (${where}).`, {
     cause: parsed.error,
   });
+}
+
+/** One line of a streaming answer. @throws NodeError `protocol` when it is not JSON. */
+export function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw new NodeError('protocol', 'LND sent a line that is not JSON.', { cause });
+  }
 }
 
 /** The error in an answer, of one message or of a stream; `undefined` when it is none. */

@@ -1,6 +1,14 @@
 import type { NodeHttp } from '../http.ts';
 import { NodeError, type Settlement } from '../node.ts';
-import { ampLine, invoicePage, readAnswer, readError, settledLine, toNodeError } from './answers.ts';
+import {
+  ampLine,
+  invoicePage,
+  parseLine,
+  readAnswer,
+  readError,
+  settledLine,
+  toNodeError,
+} from './answers.ts';
 import { ask } from './receive.ts';
 
 /** Invoices a page; LND writes about 2 KB for each. */
@@ -99,7 +107,7 @@ async function* subscribe(
 function readLine(line: string): Settlement | undefined {
   // Most lines are added invoices. Parsing each would cost more than serving its challenge's proxy part.
   if (!line.includes('SETTLED') && !line.includes('"error"')) return undefined;
-  const message = parse(line);
+  const message = parseLine(line);
   const error = readError(message);
   if (error !== undefined) throw toNodeError(error, 500, 'the subscription to invoices');
   if (!isSettled(message) || ampLine.safeParse(message).success) return undefined;
@@ -141,14 +149,6 @@ function toSettlement(invoice: {
     paidMsat: invoice.amt_paid_msat,
     settledAtSec: invoice.settle_date,
   };
-}
-
-function parse(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (cause) {
-    throw new NodeError('protocol', 'LND sent a line that is not JSON.', { cause });
-  }
 }
 
 function isSettled(message: unknown): boolean {

@@ -49,7 +49,7 @@ async function readNewest(http: NodeHttp, signal: AbortSignal | undefined) {
 /** Nobody is shown this invoice. */
 async function readNew(http: NodeHttp, signal: AbortSignal | undefined) {
   const request = { amountMsat: msat(1_000), memo: 'Sluice asks which node this is', expirySec: 60 };
-  return identityIn((await createInvoice(http, request, signal)).bolt11);
+  return identityIn((await createInvoice(http, { private: false }, request, signal)).bolt11);
 }
 
 function identityIn(bolt11: string): Pick<NodeInfo, 'publicKey' | 'network'> {

@@ -1,6 +1,7 @@
 import { readTimestampSec } from '../bolt11.ts';
 import type { NodeAnswer, NodeHttp, NodeRequest } from '../http.ts';
 import {
+  type HoldState,
   type Invoice,
   type InvoiceRequest,
   type InvoiceState,
@@ -11,6 +12,7 @@ import {
 import {
   addInvoiceAnswer,
   GRPC,
+  type InvoiceAnswer,
   infoAnswer,
   invoiceAnswer,
   printable,
@@ -74,38 +76,71 @@ function wrongNetwork(actual: string, wanted: string): NodeError {
   return new NodeError('wrong-network', `LND is on ${actual}, not on ${wanted}: ${remedy}.`);
 }
 
+/** What is on every invoice, beside what was asked for. */
+export interface InvoiceStyle {
+  /** Hints at channels that are not announced. */
+  readonly private: boolean;
+}
+
 /** `POST /v1/invoices`. What comes back is not to be trusted before `checkInvoice`. @throws NodeError */
 export async function createInvoice(
   http: NodeHttp,
+  style: InvoiceStyle,
   request: InvoiceRequest,
   signal: AbortSignal | undefined,
 ): Promise<Invoice> {
-  const body = {
-    memo: request.memo,
-    value_msat: String(request.amountMsat),
-    expiry: String(request.expirySec),
-  };
+  const body = termsOf(request, style);
   const answer = readAnswer(
     addInvoiceAnswer,
     await ask(http, { method: 'POST', path: '/v1/invoices', body, signal }, 'a new invoice'),
     'a new invoice',
   );
+  return toIssued(answer.payment_request, answer.r_hash, request);
+}
+
+/** The terms of a new invoice as LND takes them. @throws NodeError `rejected` for a description hash that is none. */
+export function termsOf(request: InvoiceRequest, style: InvoiceStyle): object {
+  const { descriptionHash } = request;
   return {
-    bolt11: answer.payment_request,
-    paymentHash: answer.r_hash,
-    amountMsat: request.amountMsat,
-    // By the node's clock, which the signature covers; checkInvoice decodes all of it.
-    expiresAtSec: readTimestampSec(answer.payment_request) + request.expirySec,
+    memo: request.memo,
+    value_msat: String(request.amountMsat),
+    expiry: String(request.expirySec),
+    ...(descriptionHash === undefined
+      ? {}
+      : { description_hash: base64Of(descriptionHash, 'A description hash') }),
+    ...(style.private ? { private: true } : {}),
   };
 }
 
-/** `GET /v1/invoice/{hash}`. LND cancels an invoice soon after it expired; the clock tells the two apart. @throws NodeError */
+/** A new invoice of LND as ours. @throws NodeError `bad-invoice` */
+export function toIssued(bolt11: string, paymentHash: string, request: InvoiceRequest): Invoice {
+  return {
+    bolt11,
+    paymentHash,
+    amountMsat: request.amountMsat,
+    // By the node's clock, which the signature covers; checkInvoice decodes all of it.
+    expiresAtSec: readTimestampSec(bolt11) + request.expirySec,
+  };
+}
+
+/** `GET /v1/invoice/{hash}`. What is held is not settled: it is open. @throws NodeError */
 export async function lookupInvoice(
   http: NodeHttp,
   paymentHash: string,
   nowSec: number,
   signal: AbortSignal | undefined,
 ): Promise<InvoiceState | undefined> {
+  const state = await lookupHeld(http, paymentHash, nowSec, signal);
+  return state?.kind === 'accepted' ? { kind: 'open' } : state;
+}
+
+/** The same of a hold invoice. @throws NodeError */
+export async function lookupHeld(
+  http: NodeHttp,
+  paymentHash: string,
+  nowSec: number,
+  signal: AbortSignal | undefined,
+): Promise<HoldState | undefined> {
   const answer = await http.exchange({ method: 'GET', path: `/v1/invoice/${hexOnly(paymentHash)}`, signal });
   if (answer.status !== 200) {
     const error = readError(answer.body);
@@ -113,7 +148,14 @@ export async function lookupInvoice(
     if (error?.code === GRPC.notFound && error.message !== 'Not Found') return undefined;
     throw failure(answer, 'an invoice');
   }
-  const invoice = readAnswer(invoiceAnswer, answer.body, 'an invoice');
+  return toState(readAnswer(invoiceAnswer, answer.body, 'an invoice'), paymentHash, nowSec);
+}
+
+/**
+ * What an invoice of LND says. LND cancels an invoice soon after it expired; the clock tells the two apart.
+ * @throws NodeError `protocol` for another invoice than the one that was asked for.
+ */
+export function toState(invoice: InvoiceAnswer, paymentHash: string, nowSec: number): HoldState {
   if (invoice.state === 'SETTLED') {
     if (invoice.r_hash !== paymentHash) throw new NodeError('protocol', 'LND answered with another invoice.');
     return {
@@ -123,7 +165,8 @@ export async function lookupInvoice(
       settledAtSec: invoice.settle_date,
     };
   }
-  if (invoice.state !== 'CANCELED') return { kind: 'open' };
+  if (invoice.state === 'ACCEPTED') return { kind: 'accepted', paidMsat: invoice.amt_paid_msat };
+  if (invoice.state === 'OPEN') return { kind: 'open' };
   return { kind: nowSec >= invoice.creation_date + invoice.expiry ? 'expired' : 'cancelled' };
 }
 
@@ -133,7 +176,7 @@ export async function cancelInvoice(
   paymentHash: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const body = { payment_hash: Buffer.from(hexOnly(paymentHash), 'hex').toString('base64') };
+  const body = { payment_hash: base64Of(paymentHash, 'A payment hash') };
   const answer = await http.exchange({ method: 'POST', path: '/v2/invoices/cancel', body, signal });
   if (answer.status === 200) return;
   const error = readError(answer.body);
@@ -143,6 +186,12 @@ export async function cancelInvoice(
 
 /** Guards the path: what is not a payment hash never becomes part of a URL. */
 export function hexOnly(paymentHash: string): string {
-  if (/^[0-9a-f]{64}$/.test(paymentHash)) return paymentHash;
-  throw new NodeError('rejected', 'A payment hash is 64 lower-case hex digits.');
+  base64Of(paymentHash, 'A payment hash');
+  return paymentHash;
+}
+
+/** 32 bytes from hex to LND's base64. @throws NodeError `rejected`, which does not repeat them: they may be a preimage. */
+export function base64Of(hex: string, what: string): string {
+  if (!/^[0-9a-f]{64}$/.test(hex)) throw new NodeError('rejected', `${what} is 64 lower-case hex digits.`);
+  return Buffer.from(hex, 'hex').toString('base64');
 }

@@ -32,6 +32,8 @@ export interface Peer {
   reservedAddIndex: number;
   /** Set aside for payments in flight, msat. */
   inFlightMsat: number;
+  /** Held payments that may still be taken, msat: nothing else can be received in their place. */
+  heldMsat: number;
 }
 
 /** A payment under way. `final` is `undefined` when the network closed before it arrived: then no money moved. */

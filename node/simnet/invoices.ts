@@ -8,6 +8,7 @@ import {
   type Page,
   type SignedInvoice,
   type SimnetInvoice,
+  type SimnetInvoiceState,
   SimnetRefusal,
   STATUS,
 } from './types.ts';
@@ -28,8 +29,7 @@ const ADD_INDEX_BLOCK = 10_000;
 export function addInvoice(core: Core, peer: Peer, wanted: NewInvoice): SignedInvoice {
   refuseUnlikeLnd(wanted);
   const addIndex = takeAddIndex(core, peer);
-  const preimage = wanted.preimage ?? derive(peer, addIndex).preimage;
-  const paymentHash = sha256Hex(preimage);
+  const paymentHash = wanted.paymentHash ?? sha256Hex(wanted.preimage ?? derive(peer, addIndex).preimage);
   if (core.open.get(paymentHash) !== undefined || isSettledHash(core, wanted, paymentHash)) {
     throw new SimnetRefusal(STATUS.unknown, 'invoice with payment hash already exists');
   }
@@ -42,6 +42,8 @@ export function addInvoice(core: Core, peer: Peer, wanted: NewInvoice): SignedIn
     createdSec: nowSecOf(core),
     expirySec: wanted.expirySec,
     preimage: wanted.preimage,
+    hold: wanted.paymentHash !== undefined,
+    held: undefined,
     cancelled: false,
   };
   core.open.add(paymentHash, open);
@@ -70,11 +72,14 @@ export function listInvoices(core: Core, peer: Peer, page: Page): readonly Simne
   );
 }
 
-/** Cancels an open invoice; repeating it is no error. @throws SimnetRefusal */
+/** Cancels an open invoice, or gives back what is held; repeating it is no error. @throws SimnetRefusal */
 export function cancelInvoice(core: Core, peer: Peer, paymentHash: string): void {
   const open = core.open.get(paymentHash);
   if (open !== undefined && open.wallet === peer.name) {
+    if (open.cancelled) return;
     open.cancelled = true;
+    open.held?.cancel();
+    announce(peer, { kind: 'cancelled', invoice: toInvoice(core, paymentHash, open) });
     return;
   }
   throw new SimnetRefusal(
@@ -83,6 +88,20 @@ export function cancelInvoice(core: Core, peer: Peer, paymentHash: string): void
       ? 'unable to locate invoice'
       : 'invoice already settled',
   );
+}
+
+/** Takes the payment that a hold invoice holds; repeating it is no error. @throws SimnetRefusal in LND's words. */
+export function settleInvoice(core: Core, peer: Peer, preimage: string): void {
+  const paymentHash = sha256Hex(preimage);
+  const invoice = findInvoice(core, peer, paymentHash);
+  if (invoice === undefined) throw new SimnetRefusal(STATUS.unknown, 'unable to locate invoice');
+  if (invoice.state === 'settled') return;
+  const held = core.open.get(paymentHash)?.held;
+  if (held === undefined) {
+    const isOpen = invoice.state === 'open';
+    throw new SimnetRefusal(STATUS.unknown, isOpen ? 'invoice still open' : 'invoice already canceled');
+  }
+  held.settle(preimage);
 }
 
 /** Adds the BOLT 11 string: signatures are deterministic (RFC 6979), so it is the same one each time. */
@@ -105,14 +124,13 @@ export function signed(core: Core, peer: Peer, invoice: SimnetInvoice): SignedIn
   return { ...invoice, bolt11, paymentSecret };
 }
 
-/** The preimage of an open invoice. For settling only: nobody else may see it before it is paid. */
+/** The preimage of an open invoice that is no hold invoice. For settling only: nobody else may see it before it is paid. */
 export function preimageOf(peer: Peer, open: OpenInvoice): string {
   return open.preimage ?? derive(peer, open.addIndex).preimage;
 }
 
 /** An open invoice as its receiver sees it, by the clock. */
 export function toInvoice(core: Core, paymentHash: string, open: OpenInvoice): SimnetInvoice {
-  const expired = nowSecOf(core) > open.createdSec + open.expirySec;
   return {
     wallet: open.wallet,
     addIndex: open.addIndex,
@@ -123,10 +141,17 @@ export function toInvoice(core: Core, paymentHash: string, open: OpenInvoice): S
     ...(open.descriptionHash === undefined ? {} : { descriptionHash: open.descriptionHash }),
     createdSec: open.createdSec,
     expirySec: open.expirySec,
-    state: open.cancelled ? 'cancelled' : expired ? 'expired' : 'open',
-    paidMsat: ZERO_MSAT,
+    state: stateOf(core, open),
+    paidMsat: open.held?.paidMsat ?? ZERO_MSAT,
     settledSec: 0,
   };
+}
+
+/** What is held stays held when the invoice's time is over, as with LND. */
+function stateOf(core: Core, open: OpenInvoice): SimnetInvoiceState {
+  if (open.cancelled) return 'cancelled';
+  if (open.held !== undefined) return 'accepted';
+  return nowSecOf(core) > open.createdSec + open.expirySec ? 'expired' : 'open';
 }
 
 function refuseUnlikeLnd(wanted: NewInvoice): void {
@@ -137,6 +162,11 @@ function refuseUnlikeLnd(wanted: NewInvoice): void {
   if (memoBytes > MAX_MEMO_BYTES) {
     const groups = Math.ceil((memoBytes * 8) / 5);
     throw new SimnetRefusal(STATUS.unknown, `data length too big to fit within 10 bits: ${groups}`);
+  }
+  const { descriptionHash } = wanted;
+  if (descriptionHash !== undefined && !/^[0-9a-f]{64}$/.test(descriptionHash)) {
+    const bytes = Math.floor(descriptionHash.length / 2);
+    throw new SimnetRefusal(STATUS.unknown, `description hash is ${bytes} bytes, must be 32`);
   }
   if (!Number.isSafeInteger(wanted.expirySec) || wanted.expirySec < 1 || wanted.expirySec > MAX_EXPIRY_SEC) {
     throw new SimnetRefusal(
@@ -159,9 +189,13 @@ function takeAddIndex(core: Core, peer: Peer): number {
   return addIndex;
 }
 
-/** Only a preimage that the receiver chose can have been used before; a derived one is new. */
-function isSettledHash(core: Core, wanted: NewInvoice, paymentHash: string): boolean {
-  return wanted.preimage !== undefined && core.records.settled(paymentHash) !== undefined;
+/** Only what the receiver chose can have been used before; a derived preimage is new. */
+function isSettledHash(
+  core: Core,
+  { preimage, paymentHash: chosen }: NewInvoice,
+  paymentHash: string,
+): boolean {
+  return (preimage !== undefined || chosen !== undefined) && core.records.settled(paymentHash) !== undefined;
 }
 
 function derive(peer: Peer, addIndex: number): { preimage: string; paymentSecret: string } {

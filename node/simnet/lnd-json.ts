@@ -14,6 +14,7 @@ export type Json = { readonly [field: string]: unknown };
 
 const INVOICE_STATE = {
   open: 'OPEN',
+  accepted: 'ACCEPTED',
   settled: 'SETTLED',
   cancelled: 'CANCELED',
   // LND cancels an invoice when it expires.

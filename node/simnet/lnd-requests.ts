@@ -42,6 +42,19 @@ const addInvoiceSchema = z.strictObject({
   blinded_path_config: ignored,
 });
 
+const addHoldSchema = z.strictObject({
+  memo: z.string().default(''),
+  hash: bytes.default(''),
+  value: int64.default(0),
+  value_msat: int64.default(0),
+  description_hash: bytes.optional(),
+  expiry: int64.default(0),
+  fallback_addr: ignored,
+  cltv_expiry: ignored,
+  route_hints: ignored,
+  private: ignored,
+});
+
 const sendPaymentSchema = z.strictObject({
   payment_request: z.string().default(''),
   amt: int64.default(0),
@@ -62,6 +75,7 @@ const sendPaymentSchema = z.strictObject({
 });
 
 const cancelSchema = z.strictObject({ payment_hash: bytes.default('') });
+const settleSchema = z.strictObject({ preimage: bytes.default('') });
 
 /** LND's expiry of an invoice that asks for none, seconds. */
 const DEFAULT_EXPIRY_SEC = 86_400;
@@ -70,20 +84,22 @@ const DEFAULT_EXPIRY_SEC = 86_400;
 export function readAddInvoice(body: unknown) {
   const fields = read(addInvoiceSchema, body);
   if (fields.is_amp || fields.is_blinded) throw unknownError('AMP and blinded invoices are not simulated');
-  const { r_preimage: preimage, description_hash: descriptionHash } = fields;
-  if (preimage !== undefined && preimage.length !== 64) {
-    throw unknownError(`invalid preimage length of ${preimage.length / 2}, want 32`);
-  }
-  if (descriptionHash && descriptionHash.length !== 64) {
-    throw unknownError(`description hash is ${descriptionHash.length / 2} bytes, must be 32`);
-  }
+  const { r_preimage: bytesOfPreimage } = fields;
   return {
-    amountMsat: amount(fields.value, fields.value_msat),
-    memo: fields.memo,
-    expirySec: fields.expiry <= 0 ? DEFAULT_EXPIRY_SEC : fields.expiry,
-    ...(preimage === undefined ? {} : { preimage }),
-    ...(descriptionHash ? { descriptionHash } : {}),
+    ...terms(fields),
+    ...(bytesOfPreimage === undefined ? {} : { preimage: preimage(bytesOfPreimage) }),
   };
+}
+
+/** `POST /v2/invoices/hodl`. @throws SimnetRefusal */
+export function readAddHold(body: unknown) {
+  const fields = read(addHoldSchema, body);
+  return { ...terms(fields), paymentHash: hash(fields.hash) };
+}
+
+/** `POST /v2/invoices/settle`: the preimage, hex. @throws SimnetRefusal */
+export function readSettle(body: unknown): string {
+  return preimage(read(settleSchema, body).preimage);
 }
 
 /** `POST /v2/router/send`. @throws SimnetRefusal */
@@ -124,9 +140,9 @@ function goCharacter(character: string): string {
 }
 
 /** A payment hash in a path, base64 of either alphabet, padded: grpc-gateway takes no other. @throws SimnetRefusal */
-export function readBase64Hash(text: string): string {
+export function readBase64Hash(text: string, parameter: 'payment_hash' | 'r_hash'): string {
   if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(text) || text.length % 4 !== 0) {
-    throw invalid('type mismatch, parameter: payment_hash, error: illegal base64 data');
+    throw invalid(`type mismatch, parameter: ${parameter}, error: illegal base64 data`);
   }
   return hash(Buffer.from(text, 'base64').toString('hex'));
 }
@@ -170,6 +186,27 @@ function withProtoNames(body: unknown): unknown {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
   const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
   return Object.fromEntries(Object.entries(body).map(([name, value]) => [snake(name), value]));
+}
+
+function terms(fields: {
+  readonly memo: string;
+  readonly value: number;
+  readonly value_msat: number;
+  readonly expiry: number;
+  readonly description_hash?: string | undefined;
+}) {
+  const { description_hash: descriptionHash } = fields;
+  return {
+    amountMsat: amount(fields.value, fields.value_msat),
+    memo: fields.memo,
+    expirySec: fields.expiry <= 0 ? DEFAULT_EXPIRY_SEC : fields.expiry,
+    ...(descriptionHash ? { descriptionHash } : {}),
+  };
+}
+
+function preimage(hex: string): string {
+  if (hex.length !== 64) throw unknownError(`invalid preimage length of ${hex.length / 2}, want 32`);
+  return hex;
 }
 
 function amount(inSat: number, inMsat: number): Msat {

@@ -11,6 +11,7 @@ import {
   payReqJson,
 } from './lnd-json.ts';
 import {
+  readAddHold,
   readAddInvoice,
   readBase64Hash,
   readCancel,
@@ -18,9 +19,11 @@ import {
   readHexHash,
   readPage,
   readSendPayment,
+  readSettle,
   readUint,
 } from './lnd-requests.ts';
 import { type PayRequest, type Simnet, SimnetRefusal, type SimnetWallet, STATUS } from './types.ts';
+import { watchInvoice } from './watch-invoice.ts';
 
 /** A request whose macaroon named a wallet. */
 export interface RestRequest {
@@ -63,6 +66,9 @@ export const ROUTES: readonly Route[] = [
   { method: 'GET', path: /^\/v1\/invoices\/subscribe$/, stream: subscribe },
   { method: 'GET', path: /^\/v1\/invoice\/([^/]+)$/, unary: lookupInvoice },
   { method: 'POST', path: /^\/v2\/invoices\/cancel$/, unary: cancelInvoice },
+  { method: 'POST', path: /^\/v2\/invoices\/hodl$/, unary: addHoldInvoice },
+  { method: 'POST', path: /^\/v2\/invoices\/settle$/, unary: settleInvoice },
+  { method: 'GET', path: /^\/v2\/invoices\/subscribe\/([^/]+)$/, stream: subscribeToOne },
   { method: 'POST', path: /^\/v2\/router\/send$/, stream: sendPayment },
   { method: 'GET', path: /^\/v2\/router\/track\/([^/]+)$/, stream: trackPayment },
   { method: 'GET', path: /^\/v1\/payments$/, unary: listPayments },
@@ -91,7 +97,7 @@ function listInvoices({ wallet, query }: RestRequest): Json {
   const page = wallet.invoices(readPage(query, 'num_max_invoices', INVOICES_A_PAGE));
   return {
     invoices: page
-      .filter((invoice) => !pendingOnly || invoice.state === 'open')
+      .filter((invoice) => !pendingOnly || invoice.state === 'open' || invoice.state === 'accepted')
       .map((invoice) => invoiceJson(wallet.signed(invoice))),
     last_index_offset: String(page.at(-1)?.addIndex ?? 0),
     first_index_offset: String(page[0]?.addIndex ?? 0),
@@ -114,6 +120,27 @@ function lookupInvoice({ wallet, parameter }: RestRequest): Json {
 function cancelInvoice({ wallet, body }: RestRequest): Json {
   wallet.cancelInvoice(readCancel(body));
   return {};
+}
+
+function addHoldInvoice({ wallet, body }: RestRequest): Json {
+  const invoice = wallet.addInvoice(readAddHold(body));
+  return {
+    payment_request: invoice.bolt11,
+    add_index: String(invoice.addIndex),
+    payment_addr: base64(invoice.paymentSecret),
+  };
+}
+
+function settleInvoice({ wallet, body }: RestRequest): Json {
+  wallet.settleInvoice(readSettle(body));
+  return {};
+}
+
+async function subscribeToOne({ wallet, parameter }: RestRequest, stream: RestStream): Promise<void> {
+  const paymentHash = readBase64Hash(parameter, 'r_hash');
+  for await (const invoice of watchInvoice(wallet, paymentHash, stream.gone)) {
+    if (!stream.send(invoiceJson(wallet.signed(invoice)))) return;
+  }
 }
 
 function listPayments({ wallet, query }: RestRequest): Json {
@@ -182,7 +209,7 @@ async function sendPayment({ wallet, body }: RestRequest, stream: RestStream): P
 }
 
 async function trackPayment({ wallet, parameter, query }: RestRequest, stream: RestStream): Promise<void> {
-  const paymentHash = readBase64Hash(parameter);
+  const paymentHash = readBase64Hash(parameter, 'payment_hash');
   const payment = wallet.payment(paymentHash);
   if (payment === undefined) throw new SimnetRefusal(STATUS.notFound, "payment isn't initiated");
   if (payment.state === 'in-flight' && !readFlag(query, 'no_inflight_updates')) {

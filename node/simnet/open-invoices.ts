@@ -1,6 +1,15 @@
 import type { Msat } from '../msat.ts';
 import { SimnetRefusal, STATUS } from './types.ts';
 
+/** A payment that has arrived at a hold invoice. */
+export interface HeldPayment {
+  readonly paidMsat: Msat;
+  /** Takes the money, in one turn of the event loop. */
+  readonly settle: (preimage: string) => void;
+  /** Gives it back. */
+  readonly cancel: () => void;
+}
+
 /** An unpaid invoice: its terms only. Its BOLT 11 string and preimage are derived again when needed, to keep it small. */
 export interface OpenInvoice {
   readonly wallet: string;
@@ -12,6 +21,9 @@ export interface OpenInvoice {
   readonly expirySec: number;
   /** Chosen by the receiver; `undefined`: derived. */
   readonly preimage: string | undefined;
+  /** Its preimage comes with the settlement. */
+  readonly hold: boolean;
+  held: HeldPayment | undefined;
   cancelled: boolean;
 }
 
@@ -50,6 +62,7 @@ export function createOpenInvoices(max: number, nowSec: () => number): OpenInvoi
         return;
       }
       const [hash, invoice] = next.value;
+      if (invoice.held !== undefined) continue;
       if (invoice.createdSec + invoice.expirySec < droppedBeforeSec) invoices.delete(hash);
     }
   };

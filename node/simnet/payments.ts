@@ -3,10 +3,12 @@ import { addMsat, type Msat, msat, ZERO_MSAT } from '../msat.ts';
 import { NodeError } from '../node.ts';
 import { announce, type Core, type Flight, mergePage, nowSecOf, type Peer } from './core.ts';
 import { preimageOf, signed, toInvoice } from './invoices.ts';
+import type { OpenInvoice } from './open-invoices.ts';
 import {
   type FailureReason,
   type Page,
   type PayRequest,
+  type SignedInvoice,
   type SimnetPayment,
   SimnetRefusal,
   STATUS,
@@ -78,7 +80,7 @@ async function fly(
     if (out > spendable) return fail(core, payment, 'FAILURE_REASON_INSUFFICIENT_BALANCE');
     if (core.settings.latencyMs > 0) await core.sleep(core.settings.latencyMs, core.closing);
     if (core.closing.aborted) return undefined;
-    return arrive(core, payment, decoded);
+    return await arrive(core, payment, decoded);
   } catch {
     return core.closing.aborted ? undefined : fail(core, payment, 'FAILURE_REASON_ERROR');
   } finally {
@@ -87,8 +89,12 @@ async function fly(
   }
 }
 
-/** The payment reaches its receiver, who settles it or not: all in one turn of the event loop. */
-function arrive(core: Core, payment: SimnetPayment, decoded: DecodedInvoice): SimnetPayment {
+/** The payment reaches its receiver, who settles it or not, in one turn of the event loop; or holds it. */
+function arrive(
+  core: Core,
+  payment: SimnetPayment,
+  decoded: DecodedInvoice,
+): SimnetPayment | Promise<SimnetPayment | undefined> {
   const receiver = [...core.peers.values()].find((peer) => peer.publicKey === decoded.payee);
   if (receiver === undefined || core.randomFraction() < core.settings.failureRate) {
     return fail(core, payment, 'FAILURE_REASON_NO_ROUTE');
@@ -104,12 +110,59 @@ function arrive(core: Core, payment: SimnetPayment, decoded: DecodedInvoice): Si
   if (complete.paymentSecret !== decoded.paymentSecret || payment.amountMsat < invoice.amountMsat) {
     return fail(core, payment, 'FAILURE_REASON_INCORRECT_PAYMENT_DETAILS');
   }
+  // What is held may be taken at any time: its place in the channels is not free.
+  const roomMsat = core.records.funds(receiver.name).inboundMsat - receiver.heldMsat;
+  if (payment.amountMsat > roomMsat) return fail(core, payment, 'FAILURE_REASON_NO_ROUTE');
+  if (open.hold) return holdPayment(core, receiver, open, payment, complete);
   const preimage = preimageOf(receiver, open);
-  const settled = core.records.settle({ invoice: complete, preimage, settledSec: nowSecOf(core), payment });
-  if (settled === undefined) return fail(core, payment, 'FAILURE_REASON_NO_ROUTE');
+  if (settle(core, receiver, payment, complete, preimage))
+    return { ...payment, state: 'succeeded', preimage };
+  return fail(core, payment, 'FAILURE_REASON_NO_ROUTE');
+}
+
+/** Whether the money moved. */
+function settle(
+  core: Core,
+  receiver: Peer,
+  payment: SimnetPayment,
+  invoice: SignedInvoice,
+  preimage: string,
+): boolean {
+  const settled = core.records.settle({ invoice, preimage, settledSec: nowSecOf(core), payment });
+  if (settled === undefined) return false;
   core.open.remove(payment.paymentHash);
   announce(receiver, { kind: 'settled', invoice: settled });
-  return { ...payment, state: 'succeeded', preimage };
+  return true;
+}
+
+/** Keeps the payment under way until the receiver settles or cancels it, or the network closes. */
+async function holdPayment(
+  core: Core,
+  receiver: Peer,
+  open: OpenInvoice,
+  payment: SimnetPayment,
+  invoice: SignedInvoice,
+): Promise<SimnetPayment | undefined> {
+  const { promise: decided, resolve } = Promise.withResolvers<string | 'cancelled' | 'closed'>();
+  const close = () => resolve('closed');
+  core.closing.addEventListener('abort', close, { once: true });
+  receiver.heldMsat += payment.amountMsat;
+  open.held = {
+    paidMsat: payment.amountMsat,
+    settle(preimage) {
+      // Both sides were set aside when it arrived: it moves, unless the disk fails, and then it is still held.
+      if (settle(core, receiver, payment, invoice, preimage)) resolve(preimage);
+    },
+    cancel: () => resolve('cancelled'),
+  };
+  announce(receiver, { kind: 'accepted', invoice: toInvoice(core, payment.paymentHash, open) });
+  const decision = await decided;
+  core.closing.removeEventListener('abort', close);
+  receiver.heldMsat -= payment.amountMsat;
+  open.held = undefined;
+  if (decision === 'closed') return undefined;
+  if (decision === 'cancelled') return fail(core, payment, 'FAILURE_REASON_INCORRECT_PAYMENT_DETAILS');
+  return { ...payment, state: 'succeeded', preimage: decision };
 }
 
 function fail(core: Core, payment: SimnetPayment, failure: FailureReason): SimnetPayment {

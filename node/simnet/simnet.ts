@@ -5,7 +5,7 @@ import { msat, sats, ZERO_MSAT } from '../msat.ts';
 import { NodeError } from '../node.ts';
 import { announce, type Core, type Peer } from './core.ts';
 import { openSimnetFile } from './file.ts';
-import { addInvoice, cancelInvoice, findInvoice, listInvoices, signed } from './invoices.ts';
+import { addInvoice, cancelInvoice, findInvoice, listInvoices, settleInvoice, signed } from './invoices.ts';
 import { createOpenInvoices } from './open-invoices.ts';
 import { findPayment, listPayments, startPayment } from './payments.ts';
 import { createRecords, type WalletRecord } from './records.ts';
@@ -129,6 +129,7 @@ function createPeer(record: WalletRecord, invoiceSecret: Buffer): Peer {
     nextAddIndex: record.nextAddIndex,
     reservedAddIndex: record.nextAddIndex,
     inFlightMsat: 0,
+    heldMsat: 0,
   };
 }
 
@@ -139,12 +140,13 @@ function createWallet(core: Core, peer: Peer): SimnetWallet {
     macaroon: peer.macaroon,
     balanceMsat: () => msat(Math.max(0, core.records.funds(peer.name).balanceMsat - peer.inFlightMsat)),
     inFlightMsat: () => msat(peer.inFlightMsat),
-    inboundMsat: () => core.records.funds(peer.name).inboundMsat,
+    inboundMsat: () => msat(Math.max(0, core.records.funds(peer.name).inboundMsat - peer.heldMsat)),
     addInvoice: (invoice) => addInvoice(core, peer, invoice),
     invoice: (paymentHash) => findInvoice(core, peer, paymentHash),
     signed: (invoice) => signed(core, peer, invoice),
     invoices: (page) => listInvoices(core, peer, page),
     cancelInvoice: (paymentHash) => cancelInvoice(core, peer, paymentHash),
+    settleInvoice: (preimage) => settleInvoice(core, peer, preimage),
     settledAfter: (settleIndex, limit) => core.records.settledAfter(peer.name, settleIndex, limit),
     settleIndex: () => core.records.settleIndex(peer.name),
     listen(listener) {

@@ -57,7 +57,8 @@ export interface Simnet {
   close(): void;
 }
 
-export type SimnetInvoiceState = 'open' | 'settled' | 'cancelled' | 'expired';
+/** `accepted`: paid, and held until its receiver settles or cancels it. */
+export type SimnetInvoiceState = 'open' | 'accepted' | 'settled' | 'cancelled' | 'expired';
 
 /** An invoice as its receiver sees it. */
 export interface SimnetInvoice {
@@ -96,6 +97,8 @@ export interface NewInvoice {
   readonly descriptionHash?: string;
   /** 64 hex digits, chosen by the receiver; absent: the node makes one. */
   readonly preimage?: string;
+  /** 64 hex digits: a hold invoice, whose preimage is not known here. */
+  readonly paymentHash?: string;
 }
 
 /** Why a payment failed, in LND's words (`lnrpc.PaymentFailureReason`). */
@@ -144,6 +147,7 @@ export interface Page {
 /** Something happened to an invoice of this wallet; or the network's settings changed, or it closes. */
 export type SimnetEvent =
   | { readonly kind: 'added' | 'settled'; readonly invoice: SignedInvoice }
+  | { readonly kind: 'accepted' | 'cancelled'; readonly invoice: SimnetInvoice }
   | { readonly kind: 'network' };
 
 /** One node of the network and the money in it. Every method but `pay`'s outcome is synchronous. */
@@ -163,8 +167,10 @@ export interface SimnetWallet {
   signed(invoice: SimnetInvoice): SignedInvoice;
   /** Always in ascending add index. */
   invoices(page: Page): readonly SimnetInvoice[];
-  /** @throws SimnetRefusal when it is settled or unknown. */
+  /** Gives back a payment that is held. @throws SimnetRefusal when it is settled or unknown. */
   cancelInvoice(paymentHash: string): void;
+  /** Takes the payment that is held on this preimage's hash. @throws SimnetRefusal when none is. */
+  settleInvoice(preimage: string): void;
   /** Settled invoices after an index, ascending. */
   settledAfter(settleIndex: number, limit: number): readonly SimnetInvoice[];
   settleIndex(): number;

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { checkInvoice, decodeInvoice } from '../../node/bolt11.ts';
 import { msat } from '../../node/msat.ts';
 import {
+  type HoldInvoices,
   type Invoice,
   type LightningNode,
   NodeError,
@@ -67,6 +68,7 @@ export function nodeContract(name: string, openBench: () => Promise<NodeBench>):
   describe(`${name}: receiving`, () => receiving(on));
   describe(`${name}: settlements`, () => settling(on));
   describe(`${name}: listing`, () => listing(on));
+  describe(`${name}: holding`, () => holding(on));
   describe(`${name}: paying`, () => paying(on));
   describe(`${name}: failing`, () => failing(on));
 }
@@ -140,6 +142,16 @@ function receiving(on: On): void {
   on('an unknown hash has no invoice and no payment', async ({ node, payer }) => {
     assert.equal(await node.lookupInvoice('ab'.repeat(32)), undefined);
     assert.equal(await payer.lookupPayment('ab'.repeat(32)), undefined);
+  });
+
+  on('a description hash stands in the invoice in place of the memo', async ({ node, nowSec }) => {
+    const descriptionHash = sha256(Buffer.from('a longer description').toString('hex'));
+    const request = { amountMsat: msat(1_000), memo: 'short', expirySec: 60, descriptionHash };
+    const invoice = await node.createInvoice(request);
+    const asked = { amountMsat: msat(1_000), network: 'regtest', nowSec: nowSec() } as const;
+    const decoded = checkInvoice(invoice, asked);
+    assert.deepEqual([decoded.descriptionHash, decoded.memo], [descriptionHash, undefined]);
+    await rejectsWith(node.createInvoice({ ...request, descriptionHash: 'ab' }), 'rejected');
   });
 
   on('a memo over 639 bytes is refused', async ({ node }) => {
@@ -256,6 +268,117 @@ function listing(on: On): void {
     }
     const none = { createdFromSec: bench.nowSec() + 3_600, before: 0, limit: 100 };
     assert.deepEqual(await node.settledInvoices(none), { invoices: [] });
+  });
+}
+
+function holding(on: On): void {
+  on('a hold invoice is on the hash that was given, and takes no second one', async (bench) => {
+    const { publicKey } = await bench.node.info();
+    const { invoice, request, hold } = await issueHold(bench);
+    assert.equal(invoice.paymentHash, request.paymentHash);
+    const asked = { amountMsat: msat(10_000), network: 'regtest', payee: publicKey } as const;
+    checkInvoice(invoice, { ...asked, nowSec: bench.nowSec(), maxExpirySec: 60 });
+    assert.deepEqual(await hold.lookup(invoice.paymentHash), { kind: 'open' });
+    await rejectsWith(hold.create(request), 'rejected');
+    assert.equal(await hold.lookup('ab'.repeat(32)), undefined);
+  });
+
+  on(
+    'a payment is held until its receiver settles: only then is there a preimage, and money',
+    async (bench) => {
+      const { invoice, preimage, hold } = await issueHold(bench);
+      const [before, earned] = [await bench.payer.balanceMsat(), await bench.receiverMsat()];
+      const { paying, states } = await payHeld(bench, hold, invoice);
+      assert.deepEqual(await hold.lookup(invoice.paymentHash), { kind: 'accepted', paidMsat: 10_000 });
+      assert.deepEqual(await bench.node.lookupInvoice(invoice.paymentHash), { kind: 'open' });
+      assert.deepEqual(await bench.payer.lookupPayment(invoice.paymentHash), { kind: 'in-flight' });
+      await hold.settle(preimage);
+      const paid = await paying;
+      assert.deepEqual(paid, { kind: 'succeeded', preimage, amountMsat: 10_000, feeMsat: 0 });
+      const end = await states.next();
+      assert.ok(end.value?.kind === 'settled');
+      assert.deepEqual([end.value.preimage, end.value.paidMsat], [preimage, 10_000]);
+      assert.equal((await states.next()).done, true);
+      await hold.settle(preimage);
+      await bench.node.cancelInvoice(invoice.paymentHash);
+      assert.equal((await hold.lookup(invoice.paymentHash))?.kind, 'settled');
+      await settled(bench.payer.balanceMsat, before - 10_000);
+      await settled(bench.receiverMsat, earned + 10_000);
+      const [settlement] = await take(bench.node, bench.start, 1);
+      assert.deepEqual([settlement?.paymentHash, settlement?.preimage], [invoice.paymentHash, preimage]);
+    },
+  );
+
+  on('cancelling gives a held payment back, and nobody learns a preimage', async (bench) => {
+    const { invoice, preimage, hold } = await issueHold(bench);
+    const [before, earned] = [await bench.payer.balanceMsat(), await bench.receiverMsat()];
+    const { paying, states } = await payHeld(bench, hold, invoice);
+    await bench.node.cancelInvoice(invoice.paymentHash);
+    const outcome = await paying;
+    assert.ok(outcome.kind === 'failed' && /refused it/.test(outcome.reason), JSON.stringify(outcome));
+    assert.deepEqual((await states.next()).value, { kind: 'cancelled' });
+    await bench.node.cancelInvoice(invoice.paymentHash);
+    assert.deepEqual(await hold.lookup(invoice.paymentHash), { kind: 'cancelled' });
+    await rejectsWith(hold.settle(preimage), 'rejected');
+    await settled(bench.payer.balanceMsat, before);
+    await settled(bench.receiverMsat, earned);
+  });
+
+  on('settling is refused while nobody has paid, and with the preimage of nothing', async (bench) => {
+    const { invoice, preimage, hold } = await issueHold(bench);
+    await rejectsWith(hold.settle(preimage), 'rejected');
+    const { paying } = await payHeld(bench, hold, invoice);
+    await rejectsWith(hold.settle('12'.repeat(32)), 'rejected');
+    await rejectsWith(hold.settle('no preimage'), 'rejected');
+    assert.equal((await hold.lookup(invoice.paymentHash))?.kind, 'accepted');
+    await hold.settle(preimage);
+    assert.equal((await paying).kind, 'succeeded');
+  });
+
+  on('what is held when its invoice expires stays held, and can be settled', async (bench) => {
+    const { invoice, preimage, hold } = await issueHold(bench, { expirySec: 5 });
+    const { paying } = await payHeld(bench, hold, invoice);
+    bench.simulated?.advanceSec(8);
+    await eventually(bench.nowSec, (nowSec) => nowSec > invoice.expiresAtSec + CLOCK_SLACK_SEC);
+    assert.equal((await hold.lookup(invoice.paymentHash))?.kind, 'accepted');
+    await hold.settle(preimage);
+    assert.equal((await paying).kind, 'succeeded');
+  });
+
+  on('the states of an invoice that nobody pays end when it expires', async (bench) => {
+    const { invoice, hold } = await issueHold(bench, { expirySec: 3 });
+    const states = hold.states(invoice.paymentHash, new AbortController().signal)[Symbol.asyncIterator]();
+    assert.deepEqual((await states.next()).value, { kind: 'open' });
+    bench.simulated?.advanceSec(4);
+    assert.deepEqual((await states.next()).value, { kind: 'expired' });
+    assert.equal((await states.next()).done, true);
+  });
+
+  on(
+    'the states of an unknown hash begin when there is an invoice, and end without an error',
+    async (bench) => {
+      const { hold } = bench.node;
+      assert.ok(hold);
+      const stop = new AbortController();
+      const { paymentHash } = newPreimage();
+      const states = hold.states(paymentHash, stop.signal)[Symbol.asyncIterator]();
+      const first = states.next();
+      await hold.create({ amountMsat: msat(10_000), memo: 'test', expirySec: 60, paymentHash });
+      assert.deepEqual((await first).value, { kind: 'open' });
+      stop.abort();
+      assert.equal((await states.next()).done, true);
+    },
+  );
+
+  on('the states end with an error when the node goes', async (bench) => {
+    const { invoice, hold } = await issueHold(bench);
+    const states = hold.states(invoice.paymentHash, new AbortController().signal)[Symbol.asyncIterator]();
+    assert.deepEqual((await states.next()).value, { kind: 'open' });
+    const ended = rejectsWith(states.next(), 'unreachable');
+    await bench.setOffline(true);
+    await ended;
+    await rejectsWith(hold.settle('12'.repeat(32)), 'unreachable');
+    await bench.setOffline(false);
   });
 }
 
@@ -461,6 +584,28 @@ export async function rejectsWith(promise: Promise<unknown>, code: NodeError['co
 
 function issue(node: LightningNode, amountMsat = msat(10_000)): Promise<Invoice> {
   return node.createInvoice({ amountMsat, memo: 'test', expirySec: 60 });
+}
+
+function newPreimage() {
+  const preimage = randomBytes(32).toString('hex');
+  return { preimage, paymentHash: sha256(preimage) };
+}
+
+async function issueHold({ node }: NodeBench, { expirySec } = { expirySec: 60 }) {
+  const { hold } = node;
+  assert.ok(hold);
+  const { preimage, paymentHash } = newPreimage();
+  const request = { amountMsat: msat(10_000), memo: 'test', expirySec, paymentHash };
+  return { hold, preimage, request, invoice: await hold.create(request) };
+}
+
+/** Pays a hold invoice until the receiver has it. */
+async function payHeld({ payer }: NodeBench, hold: HoldInvoices, invoice: Invoice) {
+  const states = hold.states(invoice.paymentHash, new AbortController().signal)[Symbol.asyncIterator]();
+  assert.deepEqual((await states.next()).value, { kind: 'open' });
+  const paying = payer.payInvoice(invoice.bolt11, { ...NO_FEE, timeoutMs: 60_000 });
+  assert.deepEqual((await states.next()).value, { kind: 'accepted', paidMsat: 10_000 });
+  return { paying, states };
 }
 
 async function pay({ payer }: NodeBench, invoice: Invoice | undefined) {

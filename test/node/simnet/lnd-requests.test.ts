@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
+  readAddHold,
   readAddInvoice,
   readBase64Hash,
   readCancel,
   readHexHash,
   readPage,
   readSendPayment,
+  readSettle,
 } from '../../../node/simnet/lnd-requests.ts';
 import { SimnetRefusal } from '../../../node/simnet/types.ts';
 
@@ -24,10 +26,10 @@ test('an invoice without an expiry lives a day, as with LND', () => {
 test('a payment hash in a path must be padded base64 of 32 bytes, in either alphabet', () => {
   const hash = 'fb'.repeat(32);
   const bytes = Buffer.from(hash, 'hex');
-  assert.equal(readBase64Hash(bytes.toString('base64')), hash);
-  assert.equal(readBase64Hash(`${bytes.toString('base64url')}=`), hash);
+  assert.equal(readBase64Hash(bytes.toString('base64'), 'r_hash'), hash);
+  assert.equal(readBase64Hash(`${bytes.toString('base64url')}=`, 'payment_hash'), hash);
   for (const wrong of [bytes.toString('base64url'), 'AAAA', '', '!', `${'A'.repeat(44)}`]) {
-    assert.throws(() => readBase64Hash(wrong), SimnetRefusal);
+    assert.throws(() => readBase64Hash(wrong, 'r_hash'), SimnetRefusal);
   }
 });
 
@@ -41,18 +43,21 @@ test('whatever is sent is read or refused, never anything else', () => {
     'payment_request',
     'amt',
     'payment_hash',
+    'hash',
+    'preimage',
+    'description_hash',
   );
   const body = fc.oneof(
     fc.jsonValue(),
     fc.dictionary(names, fc.oneof(fc.jsonValue(), fc.bigInt().map(String))),
   );
   const page = (text: string) => readPage(new URLSearchParams(text), 'max_payments', 100);
-  const readers = [readAddInvoice, readSendPayment, readCancel];
+  const readers = [readAddInvoice, readAddHold, readSendPayment, readCancel, readSettle];
   fc.assert(
     fc.property(body, fc.string(), fc.webQueryParameters(), (json, text, query) => {
       for (const read of readers) refusedOrRead(() => read(json));
       refusedOrRead(() => readHexHash(text));
-      refusedOrRead(() => readBase64Hash(text));
+      refusedOrRead(() => readBase64Hash(text, 'r_hash'));
       refusedOrRead(() => page(query));
       refusedOrRead(() => page(`index_offset=${encodeURIComponent(text)}`));
     }),

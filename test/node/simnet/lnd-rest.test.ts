@@ -9,6 +9,7 @@ import { msat, ZERO_MSAT } from '../../../node/msat.ts';
 import { serveLndRest } from '../../../node/simnet/lnd-rest.ts';
 import type { Simnet } from '../../../node/simnet/types.ts';
 import { START_MS } from '../../contract/node.contract.ts';
+import { eventually } from '../../support/eventually.ts';
 import { openTestNet } from '../bench.ts';
 
 /** The fields that the tests read. */
@@ -199,6 +200,64 @@ test('errors have LND’s codes, statuses and texts', async () => {
           details: [],
         },
       },
+    ]);
+  });
+});
+
+test('a hold invoice is made, watched, settled and cancelled in LND’s forms and words', async () => {
+  await served(async ({ call, lines, simnet }) => {
+    const preimage = '5a'.repeat(32);
+    const hash = createHash('sha256').update(Buffer.from(preimage, 'hex')).digest();
+    const asked = { hash: hash.toString('base64'), memo: 'later', value_msat: '10000', expiry: '60' };
+    const words = async (path: string, body: object) => {
+      const { status, body: answer } = await call('POST', path, body);
+      return [status, answer.code, answer.message];
+    };
+    const settle = (hex: string) =>
+      words('/v2/invoices/settle', { preimage: Buffer.from(hex, 'hex').toString('base64') });
+    assert.deepEqual(await settle(preimage), [500, 2, 'unable to locate invoice']);
+    assert.deepEqual(await settle('5a'), [500, 2, 'invalid preimage length of 1, want 32']);
+    assert.deepEqual(await words('/v2/invoices/hodl', { value: 1 }), [
+      500,
+      2,
+      'invalid hash length of 0, want 32',
+    ]);
+    const made = (await call('POST', '/v2/invoices/hodl', asked)).body;
+    assert.deepEqual(Object.keys(made), ['payment_request', 'add_index', 'payment_addr']);
+    assert.deepEqual(await words('/v2/invoices/hodl', asked), [
+      500,
+      2,
+      'invoice with payment hash already exists',
+    ]);
+    assert.deepEqual(await settle(preimage), [500, 2, 'invoice still open']);
+
+    const watching = lines('GET', `/v2/invoices/subscribe/${hash.toString('base64url')}=`);
+    const pay = { payment_request: made.payment_request, no_inflight_updates: true };
+    const paying = lines('POST', '/v2/router/send', pay, 'default');
+    const looked = async () => (await call('GET', `/v1/invoice/${hash.toString('hex')}`)).body;
+    await eventually(looked, ({ state }) => state === 'ACCEPTED');
+    assert.partialDeepStrictEqual(await looked(), { r_preimage: '', settled: false, amt_paid_msat: '10000' });
+    assert.equal(simnet.wallet('default').inFlightMsat(), 10_000);
+    assert.deepEqual(await settle(preimage), [200, undefined, undefined]);
+    assert.deepEqual(await settle(preimage), [200, undefined, undefined]);
+    assert.partialDeepStrictEqual(await paying, [
+      { result: { status: 'SUCCEEDED', payment_preimage: preimage } },
+    ]);
+    const states = (await watching).map((line) => (line.result as Fields).state);
+    assert.equal(states.at(-1), 'SETTLED');
+    assert.ok(['OPEN', 'ACCEPTED', 'SETTLED'].join().endsWith(states.join()), states.join());
+
+    const other = { ...asked, hash: Buffer.alloc(32, 1).toString('base64') };
+    await call('POST', '/v2/invoices/hodl', other);
+    assert.deepEqual(await words('/v2/invoices/cancel', { payment_hash: other.hash }), [
+      200,
+      undefined,
+      undefined,
+    ]);
+    assert.deepEqual(await words('/v2/invoices/cancel', { payment_hash: asked.hash }), [
+      500,
+      2,
+      'invoice already settled',
     ]);
   });
 });

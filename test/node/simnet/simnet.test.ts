@@ -104,6 +104,46 @@ describe('paying', () => {
     simnet.close();
   });
 
+  test('what is held has its place with the receiver, and is not forgotten when its invoice is long expired', async () => {
+    const { simnet, advanceSec } = openTestNet();
+    const shop = simnet.wallet('shop', { balanceMsat: ZERO_MSAT, inboundMsat: msat(15_000) });
+    const payer = simnet.wallet('default');
+    const preimage = '42'.repeat(32);
+    const held = shop.addInvoice({ ...INVOICE, paymentHash: sha256(preimage) });
+    const accepted = new Promise<void>((resolve) =>
+      shop.listen((event) => event.kind === 'accepted' && resolve()),
+    );
+    payer.pay({ bolt11: held.bolt11, maxFeeMsat: ZERO_MSAT });
+    await accepted;
+    assert.deepEqual([shop.inboundMsat(), shop.balanceMsat()], [5_000, 0]);
+    assert.equal((await pay(simnet, shop.addInvoice(INVOICE).bolt11))?.failure, 'FAILURE_REASON_NO_ROUTE');
+    advanceSec(100_000);
+    for (let count = 0; count < 10; count += 1) shop.addInvoice(INVOICE);
+    assert.equal(shop.invoice(held.paymentHash)?.state, 'accepted');
+    shop.settleInvoice(preimage);
+    assert.equal((await payer.finalPayment(held.paymentHash))?.preimage, preimage);
+    assert.deepEqual([shop.inboundMsat(), shop.balanceMsat()], [5_000, 10_000]);
+    assert.throws(
+      () => shop.addInvoice({ ...INVOICE, paymentHash: held.paymentHash }),
+      refusal(/already exists/),
+    );
+    simnet.close();
+  });
+
+  test('what is held when the network closes moves nothing', async () => {
+    const { simnet } = openTestNet();
+    const [gateway, payer] = [simnet.wallet('gateway'), simnet.wallet('default')];
+    const held = gateway.addInvoice({ ...INVOICE, paymentHash: 'ab'.repeat(32) });
+    const accepted = new Promise<void>((resolve) =>
+      gateway.listen((event) => event.kind === 'accepted' && resolve()),
+    );
+    payer.pay({ bolt11: held.bolt11, maxFeeMsat: ZERO_MSAT });
+    await accepted;
+    const final = payer.finalPayment(held.paymentHash);
+    simnet.close();
+    assert.equal(await final, undefined);
+  });
+
   test('money is conserved, whatever is paid by whom', async () => {
     const names = ['gateway', 'default', 'carol'];
     const step = fc.record({
