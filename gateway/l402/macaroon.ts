@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto';
 import macaroons from 'macaroons.js';
 import { L402Error } from './errors.ts';
 
@@ -38,19 +38,20 @@ const KEY_DOMAIN = 'macaroons-key-generator';
  */
 export function mintMacaroon(rootKey: Buffer, identifier: Buffer, caveats: readonly string[]): Macaroon {
   if (caveats.length > MAX_CAVEATS) throw tooManyCaveats();
-  // The derived key goes in as a Buffer: macaroons.js would read a string key as UTF-8, which breaks binary keys.
-  const key = createHmac('sha256', KEY_DOMAIN).update(rootKey).digest();
-  const builder = new macaroons.MacaroonsBuilder(LOCATION, key, identifier);
-  for (const caveat of caveats) {
-    wellFormed(caveat);
-    builder.add_first_party_caveat(caveat);
-  }
-  return {
-    location: LOCATION,
-    identifier,
-    caveats: [...caveats],
-    signature: builder.getMacaroon().signatureBuffer,
-  };
+  let signature = link(createHmac('sha256', KEY_DOMAIN).update(rootKey).digest(), identifier);
+  for (const caveat of caveats) signature = link(signature, wellFormed(caveat));
+  return { location: LOCATION, identifier, caveats: [...caveats], signature };
+}
+
+/**
+ * One step of the chain, `HMAC(key, message)`: what macaroons.js does for a caveat, and for the identifier. The key goes in as a
+ * KeyObject. Of a Buffer, Node's createHmac learns from two errors that it throws and catches that it is no key object, and that
+ * takes four times as long as the HMAC.
+ */
+function link(key: Buffer, message: Buffer): Buffer {
+  const open = new macaroons.Macaroon(LOCATION, '', createSecretKey(key));
+  return macaroons.MacaroonsBuilder.modify(open).add_first_party_caveat(message).getMacaroon()
+    .signatureBuffer;
 }
 
 /**

@@ -3,12 +3,22 @@
  * binary identifiers and its verifier accepts unsigned caveats, so neither is declared here.
  */
 declare module 'macaroons.js' {
-  class MacaroonsBuilder {
-    /** `key` is the derived key, not the root key: the library would derive it only from a string. */
-    constructor(location: string, key: Buffer, identifier: Buffer);
-    add_first_party_caveat(caveat: string): MacaroonsBuilder;
-    getMacaroon(): { readonly signatureBuffer: Buffer };
+  type KeyObject = import('node:crypto').KeyObject;
+
+  class Macaroon<Signature> {
+    /** `signature` keys the next step of the chain. */
+    constructor(location: string, identifier: string, signature: Signature);
+    readonly signatureBuffer: Signature;
   }
-  const macaroons: { readonly MacaroonsBuilder: typeof MacaroonsBuilder };
+  class MacaroonsBuilder {
+    static modify(macaroon: Macaroon<KeyObject>): MacaroonsBuilder;
+    /** A text would be read as UTF-8. */
+    add_first_party_caveat(caveat: Buffer): MacaroonsBuilder;
+    getMacaroon(): Macaroon<Buffer>;
+  }
+  const macaroons: {
+    readonly Macaroon: typeof Macaroon;
+    readonly MacaroonsBuilder: typeof MacaroonsBuilder;
+  };
   export = macaroons;
 }

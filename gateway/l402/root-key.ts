@@ -1,4 +1,4 @@
-import { createHmac, type Hmac } from 'node:crypto';
+import { createHmac, createSecretKey, type Hmac } from 'node:crypto';
 import { L402Error } from './errors.ts';
 
 /** Size of a master key. */
@@ -50,5 +50,6 @@ function keyed(masterKey: Buffer, domain: string): Hmac {
       `A master key has ${MASTER_KEY_BYTES} bytes, this one ${masterKey.length}.`,
     );
   }
-  return createHmac('sha256', masterKey).update(domain);
+  // As a KeyObject, for the same reason as in macaroon.ts.
+  return createHmac('sha256', createSecretKey(masterKey)).update(domain);
 }

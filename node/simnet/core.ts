@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import type { Network } from '../node.ts';
 import type { OpenInvoices } from './open-invoices.ts';
 import type { Records } from './records.ts';
@@ -24,7 +25,7 @@ export interface Peer {
   readonly publicKey: string;
   readonly macaroon: string;
   /** Preimages are derived from it. New with each process, so that a restored file never issues a preimage again. */
-  readonly invoiceSecret: Buffer;
+  readonly invoiceSecret: KeyObject;
   readonly listeners: Set<(event: SimnetEvent) => void>;
   readonly flights: Map<string, Flight>;
   nextAddIndex: number;

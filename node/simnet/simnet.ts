@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, createSecretKey, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { publicKeyOf } from '../bolt11.ts';
 import { msat, sats, ZERO_MSAT } from '../msat.ts';
@@ -123,7 +123,7 @@ function createPeer(record: WalletRecord, invoiceSecret: Buffer): Peer {
     privateKey: record.privateKey,
     publicKey: publicKeyOf(record.privateKey),
     macaroon: record.macaroon,
-    invoiceSecret,
+    invoiceSecret: createSecretKey(invoiceSecret),
     listeners: new Set(),
     flights: new Map(),
     nextAddIndex: record.nextAddIndex,
