@@ -73,6 +73,8 @@ export interface LedgerOptions {
   readonly clockPollMs?: number;
   /** Default 60,000 ms. */
   readonly purgeEveryMs?: number;
+  /** Who forgets what is over: this process (the default), or another one on the same store. */
+  readonly purging?: 'here' | 'elsewhere';
   /** Told when work in the background failed; it is tried again at its next turn. */
   readonly onError?: (task: 'revocations' | 'purge' | 'clock', error: unknown) => void;
   /** Told when the store's clock is found too far ahead, in seconds, and (`undefined`) when it is not any more. */
@@ -115,7 +117,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const purging = repeat({
     everyMs: options.purgeEveryMs ?? DEFAULT_PURGE_EVERY_MS,
     task: async () => {
-      await purgeAll(store);
+      if (options.purging !== 'elsewhere') await purgeAll(store);
       // A purge is what makes a wrong clock last.
       await clock.refresh();
       revocations.prune(Math.floor(options.nowMs() / 1000));
