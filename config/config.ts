@@ -2,6 +2,7 @@ import type { UsageTerms } from '../gateway/meter/usage/usage-terms.ts';
 import type { Price } from '../gateway/pricing/price.ts';
 import type { Msat } from '../node/msat.ts';
 import type { Network } from '../node/node.ts';
+import type { RedisServer } from './redis-url.ts';
 
 /*
  * The configuration as the program uses it: every default filled in, every unit in the name, deeply frozen. Made only by
@@ -47,14 +48,60 @@ export interface LndNodeConfig {
 
 export type NodeConfig = SimulatedNodeConfig | LndNodeConfig;
 
-export type StoreConfig =
-  | { readonly type: 'memory' }
+/** TLS to Redis. Files are read when a connection is first made. */
+export interface RedisTlsConfig {
+  readonly caFile?: string;
+  readonly certFile?: string;
+  readonly keyFile?: string;
+  /** The name that the certificate must be for; absent: the host. */
+  readonly servername?: string;
+}
+
+/** Where Redis is. */
+export type RedisReach =
+  | { readonly kind: 'single'; readonly server: RedisServer }
   | {
-      readonly type: 'sqlite';
-      readonly file: string;
-      /** `normal`: a power cut may forget the last spends, never a credit. `full`: every spend is on disk first. */
-      readonly spendDurability: 'normal' | 'full';
-    };
+      readonly kind: 'sentinel';
+      readonly sentinels: readonly RedisServer[];
+      readonly master: string;
+      readonly sentinelUsername?: string;
+      readonly sentinelPassword?: string;
+    }
+  /** Some nodes of it. */
+  | { readonly kind: 'cluster'; readonly nodes: readonly RedisServer[] };
+
+/** A store in Redis. */
+export interface RedisStoreConfig {
+  readonly type: 'redis';
+  readonly reach: RedisReach;
+  readonly username?: string;
+  readonly password?: string;
+  /** 0 on a Cluster. */
+  readonly database: number;
+  /** Absent: no TLS. */
+  readonly tls?: RedisTlsConfig;
+  /** Begins every key and channel. */
+  readonly keyPrefix: string;
+  readonly connectTimeoutMs: number;
+  readonly commandTimeoutMs: number;
+  /** What must not be lost is acknowledged when so many replicas have it. */
+  readonly wait?: { readonly replicas: number; readonly timeoutMs: number };
+  /** Refuse to start where others would warn. */
+  readonly strict: boolean;
+  /** Redeemed passes are served so long while the store does not answer, ms. */
+  readonly passGraceMs: number;
+}
+
+export interface SqliteStoreConfig {
+  readonly type: 'sqlite';
+  readonly file: string;
+  /** `normal`: a power cut may forget the last spends, never a credit. `full`: every spend is on disk first. */
+  readonly spendDurability: 'normal' | 'full';
+  /** Redeemed passes are served so long while the store does not answer, ms. */
+  readonly passGraceMs: number;
+}
+
+export type StoreConfig = { readonly type: 'memory' } | SqliteStoreConfig | RedisStoreConfig;
 
 /** Which upstream answers are charged for. Statuses as inclusive ranges. */
 export type StatusRanges = readonly (readonly [from: number, to: number])[];

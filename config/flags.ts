@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { parseLndConnect } from '../node/lndconnect.ts';
 import { NodeError } from '../node/node.ts';
+import { parseRedisUrl } from './redis-url.ts';
 import type { ConfigFileInput } from './schema.ts';
 
 /** Flags of `sluice start` and `npm start`. They win over the file. */
@@ -100,7 +101,12 @@ export function addFlags(command: Command): Command {
         'simulated, simulated://HOST:PORT?macaroon=HEX, lnd://HOST:PORT?macaroon-file=F&tls-cert-file=F, or lndconnect://…',
       ).argParser(parseNode),
     )
-    .addOption(new Option('--store <store>', 'sqlite, sqlite:FILE or memory').argParser(parseStore));
+    .addOption(
+      new Option(
+        '--store <store>',
+        'sqlite, sqlite:FILE, redis://HOST:PORT (rediss:// for TLS) or memory',
+      ).argParser(parseStore),
+    );
 }
 
 /** The flags in the options of a command that {@link addFlags} prepared. @throws FlagsError */
@@ -140,7 +146,15 @@ function parseStore(value: string): NonNullable<ConfigFileInput['store']> {
   if (value.startsWith('sqlite:') && value.length > 'sqlite:'.length) {
     return { type: 'sqlite', file: value.slice('sqlite:'.length) };
   }
-  throw new InvalidArgumentError('A store is sqlite, sqlite:FILE or memory.');
+  if (/^rediss?:/.test(value)) return readRedisUrl(value);
+  throw new InvalidArgumentError('A store is sqlite, sqlite:FILE, redis://HOST:PORT or memory.');
+}
+
+/** Checked here, so that what is wrong is said of the flag. Commander's own error would repeat the URL, and with it a password. */
+function readRedisUrl(url: string): NonNullable<ConfigFileInput['store']> {
+  const read = parseRedisUrl(url);
+  if ('problem' in read) throw new FlagsError(`error: --store: it ${read.problem}; ${read.remedy}`, 1);
+  return { type: 'redis', url };
 }
 
 const NODE_FORMS =

@@ -19,6 +19,8 @@ const SECRET_KEYS: ReadonlySet<string | number> = new Set([
   'masterKeys',
   'identitySecret',
   'macaroon',
+  'password',
+  'sentinelPassword',
   'requestHeaders',
 ]);
 

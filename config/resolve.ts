@@ -1,6 +1,7 @@
 import path from 'node:path';
-import type { Config, Listener, NodeConfig, ServiceConfig, StoreConfig } from './config.ts';
+import type { Config, Listener, NodeConfig, ServiceConfig } from './config.ts';
 import { readMetering } from './metering.ts';
+import { resolveStore } from './resolve-store.ts';
 import type { ConfigFile } from './schema.ts';
 import type { ServiceFile } from './schema-service.ts';
 
@@ -61,16 +62,6 @@ function resolveNode(node: ConfigFile['node'], absolute: (name: string) => strin
     ...(node.macaroon !== undefined && { macaroon: node.macaroon }),
     ...(node.network !== undefined && { network: node.network }),
   };
-}
-
-function resolveStore(
-  store: ConfigFile['store'],
-  dataDir: string,
-  absolute: (name: string) => string,
-): StoreConfig {
-  if (store.type === 'memory') return { type: 'memory' };
-  const file = store.file === undefined ? path.join(dataDir, 'ledger.db') : absolute(store.file);
-  return { type: 'sqlite', file, spendDurability: store.spendDurability };
 }
 
 function resolveLimits(limits: ConfigFile['limits']): Config['limits'] {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { parseLndConnect } from '../node/lndconnect.ts';
 import { NodeError } from '../node/node.ts';
 import { oneOrMany, serviceSchema, upstream } from './schema-service.ts';
+import { store } from './schema-store.ts';
 import {
   address,
   amountMsat,
@@ -128,34 +129,6 @@ const node = z.union([
     .pipe(simulatedNode),
   lndConnect,
   z.discriminatedUnion('type', [simulatedNode, lndNode]),
-]);
-
-const sqliteStore = z.strictObject({
-  type: z.literal('sqlite').describe('A file on this machine.'),
-  file: file.optional().describe('The database file. Without it: `ledger.db` in the data folder.'),
-  spendDurability: z
-    .enum(['normal', 'full'])
-    .prefault('normal')
-    .describe(
-      '`normal`: a power cut may forget the last spends, never a credit. `full`: every spend is on disk before its answer, at the cost of speed.',
-    ),
-});
-
-const memoryStore = z.strictObject({
-  type: z.literal('memory').describe('Nothing survives a restart: for tests only.'),
-});
-
-/** `store: memory` is short for `store: { type: memory }`. */
-const store = z.union([
-  z
-    .literal('sqlite')
-    .transform((type) => ({ type }))
-    .pipe(sqliteStore),
-  z
-    .literal('memory')
-    .transform((type) => ({ type }))
-    .pipe(memoryStore),
-  z.discriminatedUnion('type', [sqliteStore, memoryStore]),
 ]);
 
 const masterKey = written((value): string | Refused =>
@@ -320,7 +293,10 @@ export const fileSchema = z.strictObject({
         },
       ],
     }),
-  store: store.prefault({ type: 'sqlite' }).describe('Where balances are kept.'),
+  store: store
+    .prefault({ type: 'sqlite' })
+    .describe('Where balances are kept. Short: `sqlite`, `redis://HOST:PORT`, `memory`.')
+    .meta({ usual: { type: 'sqlite' }, written: [{ type: 'redis', url: 'redis://127.0.0.1:6379' }] }),
   masterKeys: oneOrMany(masterKey)
     .optional()
     .describe(

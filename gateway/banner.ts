@@ -4,6 +4,7 @@ import type { Flags } from '../config/flags.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { ADMIN_TOKEN_FILE } from './admin/token.ts';
 import type { Gateway } from './gateway.ts';
+import { nameStore } from './ledger/name-store.ts';
 import { describePrice } from './pricing/describe-price.ts';
 import type { MeteredUnit } from './pricing/price.ts';
 import { VERSION } from './version.ts';
@@ -29,10 +30,7 @@ export function writeBanner(banner: Banner): string {
       `${gateway.adminAddress.url}   token in ${path.join(shownDataDir(banner), ADMIN_TOKEN_FILE)}`,
     ] as const,
     ['node', describeNode(config, surfaceUrl)] as const,
-    [
-      'store',
-      config.store.type === 'sqlite' ? config.store.file : 'memory: nothing survives a restart',
-    ] as const,
+    ['store', nameStore(config.store)] as const,
   ];
   const lines = [
     `Sluice ${VERSION}${config.node.type === 'simulated' ? '   PLAY MONEY: payments go over a simulated Lightning network' : ''}`,

@@ -1,7 +1,7 @@
 import type { StoreConfig } from '../config/config.ts';
 import { createMemoryStore } from './ledger/memory.ts';
 import { openSqliteStore } from './ledger/sqlite.ts';
-import type { Store } from './ledger/store.ts';
+import { type Store, StoreError } from './ledger/store.ts';
 
 /** A store and how to name it. */
 export interface OpenedStore {
@@ -21,5 +21,7 @@ export async function openStore(config: StoreConfig, nowMs: () => number): Promi
       const { file, spendDurability } = config;
       return { store: await openSqliteStore({ file, nowMs, spendDurability }), name: file, durable: true };
     }
+    case 'redis':
+      throw new StoreError('unavailable', 'The store in Redis is not part of this build.');
   }
 }

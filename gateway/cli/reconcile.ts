@@ -82,6 +82,7 @@ function refuseStore({ store }: Config): string | undefined {
   if (store.type === 'memory') {
     return 'The store is in memory, so only the running gateway knows it: it reconciles by itself; see its metrics.';
   }
+  if (store.type === 'redis') return undefined;
   return existsSync(store.file) ? undefined : `There is no ledger at ${store.file}: nothing was sold yet.`;
 }
 

@@ -72,6 +72,7 @@ test('six lines are a configuration: everything else has a default', () => {
     type: 'sqlite',
     file: path.join(DIR, '.sluice/ledger.db'),
     spendDurability: 'normal',
+    passGraceMs: 300_000,
   });
   assert.equal(config.node.type, 'simulated');
   assert.deepEqual(config.corsOrigins, ['*']);

@@ -1,10 +1,12 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import path from 'node:path';
-import type { Config } from '../../../config/config.ts';
+import type { Config, RedisStoreConfig } from '../../../config/config.ts';
 import { keyFingerprint } from '../../l402/root-key.ts';
 import { readLastSeen } from '../../ledger/last-seen.ts';
 import { checkStore, StoreMismatchError } from '../../ledger/ledger.ts';
 import { loadMasterKeys } from '../../ledger/master-key.ts';
+import { nameRedis } from '../../ledger/name-store.ts';
+import { closeRedis, connectRedis } from '../../ledger/redis/connect.ts';
 import { inspectSqliteStore, type StoreFacts } from '../../ledger/sqlite/inspect.ts';
 import { type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
 
@@ -25,6 +27,7 @@ export async function checkStoreAndKeys(config: Config, nowMs: () => number): Pr
     return [say.warning(message, 'use `store: sqlite` for anything but trials')];
   }
   const keys = await readKeys(config);
+  if (store.type === 'redis') return [...keys.found, await checkRedis(store)];
   if (!existsSync(store.file)) return [...keys.found, await withoutFile(store.file, dataDir)];
   let facts: StoreFacts;
   try {
@@ -40,6 +43,17 @@ export async function checkStoreAndKeys(config: Config, nowMs: () => number): Pr
     await checkTogether(facts, store.file, dataDir),
     ...checkStoreClock(facts, nowMs),
   ];
+}
+
+async function checkRedis(store: RedisStoreConfig): Promise<Diagnosis> {
+  const say = scribe('store');
+  try {
+    const client = await connectRedis(store);
+    await closeRedis(client);
+    return say.ok(`${nameRedis(store)} answers`);
+  } catch (error) {
+    return say.problem(reasonOf(error), 'mend that, or set `store` right');
+  }
 }
 
 async function withoutFile(file: string, dataDir: string): Promise<Diagnosis> {

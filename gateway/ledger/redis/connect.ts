@@ -1,0 +1,120 @@
+import { Cluster, Redis } from 'ioredis';
+import type { RedisStoreConfig } from '../../../config/config.ts';
+import { nameRedis } from '../name-store.ts';
+import { StoreError } from '../store.ts';
+import { boundReplies } from './bound-replies.ts';
+import { explainRedisFailure, toStoreError } from './failure.ts';
+import { clusterOptions, redisOptions } from './options.ts';
+
+/** What a client may be told, and what it draws its pauses from. */
+export interface RedisClientOptions {
+  /** Told once when it can't be reached any more, in words without a secret, and (`undefined`) when it can again. */
+  readonly onReach?: (failure: string | undefined) => void;
+  /** From 0 up to but not including 1; default Math.random. */
+  readonly random?: () => number;
+  /** Most bytes that one connection may send in the time of a command; default 256 MB. */
+  readonly maxBurstBytes?: number;
+}
+
+/** A client of one Redis, of the master that sentinels know, or of a Cluster. */
+export type RedisClient = Redis | Cluster;
+
+const DEFAULT_MAX_BURST_BYTES = 256_000_000;
+
+/**
+ * Makes a client that has not connected yet: `connect()` begins, and from then on it reconnects for ever. Every command ends within
+ * `commandTimeoutMs`, or at once while Redis is away; its outcome is then unknown. Keys are sent as they are: the prefix is up to
+ * the caller, because ioredis puts it before some names and not before others.
+ * @throws StoreError when a file of `tls` can't be read
+ */
+export function createRedisClient(config: RedisStoreConfig, options: RedisClientOptions = {}): RedisClient {
+  const { random = Math.random, onReach = () => {}, maxBurstBytes = DEFAULT_MAX_BURST_BYTES } = options;
+  const { reach } = config;
+  try {
+    const client =
+      reach.kind === 'cluster'
+        ? new Cluster([...reach.nodes], clusterOptions(config, random))
+        : new Redis({ ...redisOptions(config, random), replyMapping: 'legacy' });
+    boundReplies(client, { maxBytes: maxBurstBytes, perMs: config.commandTimeoutMs });
+    tellReach(client, onReach);
+    return client;
+  } catch (error) {
+    throw toStoreError(error, nameRedis(config));
+  }
+}
+
+/**
+ * Connects, and gives up when that takes longer than connecting and a few answers may: a gateway must say why it does not start.
+ * @throws StoreError with the reason in words
+ */
+export async function connectRedis(
+  config: RedisStoreConfig,
+  options: RedisClientOptions = {},
+): Promise<RedisClient> {
+  let reason: string | undefined;
+  const client = createRedisClient(config, {
+    ...options,
+    onReach: (failure) => {
+      reason = failure ?? reason;
+      options.onReach?.(failure);
+    },
+  });
+  const limitMs = config.connectTimeoutMs + 3 * config.commandTimeoutMs;
+  const connected = client.connect().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const failure = await within(limitMs, connected);
+  if (failure === undefined && client.status === 'ready') return client;
+  client.disconnect();
+  const words = reason ?? explainRedisFailure(failure);
+  throw new StoreError('unavailable', `The store at ${nameRedis(config)} can't be used: ${words}.`);
+}
+
+async function within(limitMs: number, work: Promise<unknown>): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Error>((resolve) => {
+    timer = setTimeout(() => resolve(new Error('timed out')), limitMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Without a listener for `error`, ioredis writes to the console. */
+function tellReach(client: RedisClient, onReach: (failure: string | undefined) => void): void {
+  let reason: string | undefined;
+  let isDown = false;
+  const failed = (error: unknown): void => {
+    reason = explainRedisFailure(error);
+    if (client.status === 'ready' || isDown) return;
+    isDown = true;
+    onReach(reason);
+  };
+  client.on('error', failed);
+  client.on('node error', (error: unknown) => {
+    reason = explainRedisFailure(error);
+  });
+  client.on('sentinelError', (error: unknown) => {
+    reason = explainRedisFailure(error);
+  });
+  client.on('close', () => failed(new Error(reason ?? 'Connection is closed.')));
+  client.on('ready', () => {
+    reason = undefined;
+    if (!isDown) return;
+    isDown = false;
+    onReach(undefined);
+  });
+}
+
+/** Ends every connection of a client at once, and resolves when they are closed. */
+export async function closeRedis(client: RedisClient): Promise<void> {
+  if (client.status === 'end') return;
+  const ended = new Promise<void>((resolve) => {
+    client.once('end', () => resolve());
+  });
+  client.disconnect();
+  await ended;
+}
