@@ -299,11 +299,21 @@ function checkTopUp({ topUp }: Config): readonly Finding[] {
   ];
 }
 
-function checkSecrets({ masterKeys, identitySecret }: Config): readonly Finding[] {
+/** What a guesser can't get through in the time that there is, and what needs no quoting in a header. */
+const ADMIN_TOKEN = /^[A-Za-z0-9_-]{32,256}$/;
+
+function checkSecrets({ masterKeys, identitySecret, adminToken }: Config): readonly Finding[] {
   const findings: Finding[] = [];
   for (const [index, key] of masterKeys.entries()) {
     if (masterKeys.indexOf(key) === index) continue;
     findings.push({ path: ['masterKeys', index], problem: 'is there twice', remedy: 'remove one of them' });
+  }
+  if (adminToken !== undefined && !ADMIN_TOKEN.test(adminToken)) {
+    findings.push({
+      path: ['adminToken'],
+      problem: 'is not 32 to 256 letters, digits, `-` or `_`',
+      remedy: 'make one: `openssl rand -hex 32`',
+    });
   }
   if (identitySecret !== undefined && identitySecret.length < 16) {
     findings.push({

@@ -251,6 +251,8 @@ export interface Config {
   readonly masterKeys: readonly string[];
   /** Peers whose X-Forwarded-For is believed: addresses or CIDR blocks. */
   readonly trustedProxies: readonly string[];
+  /** Bearer token of the admin listener; absent: made at first start in the data folder. */
+  readonly adminToken?: string;
   /** Signs L402-Account and L402-Paid-Msat for the upstream; absent: they are sent unsigned. */
   readonly identitySecret?: string;
   readonly allowPlayMoney: boolean;

@@ -17,6 +17,7 @@ export interface Origin {
 const MAX_SHOWN = 80;
 const SECRET_KEYS: ReadonlySet<string | number> = new Set([
   'masterKeys',
+  'adminToken',
   'identitySecret',
   'macaroon',
   'password',

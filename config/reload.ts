@@ -27,6 +27,7 @@ export interface ConfigWatch {
 const FIXED = [
   'listen',
   'admin',
+  'adminToken',
   'dataDir',
   'store',
   'node',

@@ -29,6 +29,7 @@ export function resolveConfig(file: ConfigFile, baseDir: string): Config {
     store: resolveStore(file.store, dataDir, absolute),
     masterKeys: file.masterKeys ?? [],
     trustedProxies: file.trustedProxies ?? [],
+    ...(file.adminToken !== undefined && { adminToken: file.adminToken }),
     ...(file.identitySecret !== undefined && { identitySecret: file.identitySecret }),
     allowPlayMoney: file.allowPlayMoney,
     drainTimeoutMs: file.drainTimeout,

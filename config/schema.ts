@@ -315,6 +315,12 @@ export const fileSchema = z.strictObject({
       'Signs `L402-Account` and `L402-Paid-Msat` for the upstream, which tell it who paid. Without it they are sent unsigned.',
     )
     .meta({ written: [reference('SLUICE_IDENTITY_SECRET')] }),
+  adminToken: text(256)
+    .optional()
+    .describe(
+      'Bearer token of the admin listener, 32 to 256 letters, digits, `-` or `_`. Without it: one is made at first start and kept in the data folder. Set it where several gateways are scraped with one token.',
+    )
+    .meta({ written: [reference('SLUICE_ADMIN_TOKEN')] }),
   allowPlayMoney: yesNo
     .prefault(false)
     .describe(

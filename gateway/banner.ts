@@ -27,7 +27,9 @@ export function writeBanner(banner: Banner): string {
     ...gateway.addresses.map((address) => ['gateway', address.url] as const),
     [
       'admin',
-      `${gateway.adminAddress.url}   token in ${path.join(shownDataDir(banner), ADMIN_TOKEN_FILE)}`,
+      `${gateway.adminAddress.url}   token in ${
+        config.adminToken === undefined ? path.join(shownDataDir(banner), ADMIN_TOKEN_FILE) : 'adminToken'
+      }`,
     ] as const,
     ['node', describeNode(config, surfaceUrl)] as const,
     ['store', nameStore(config.store)] as const,

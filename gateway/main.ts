@@ -3,6 +3,7 @@ import { ConfigError } from '../config/problem.ts';
 import { NodeError } from '../node/node.ts';
 import { StoreMismatchError } from './ledger/ledger.ts';
 import { StoreError } from './ledger/store.ts';
+import { notifySystemd, type SystemdState } from './notify-systemd.ts';
 import { type RunningGateway, runGateway } from './run.ts';
 
 /**
@@ -22,7 +23,13 @@ export async function runProcess(flags: () => Flags): Promise<void> {
     fail(error);
     return;
   }
+  const tell = async (state: SystemdState): Promise<void> => {
+    const failure = await notifySystemd(state, process.env);
+    if (failure !== undefined) running.log.error('the service manager heard nothing', { err: failure });
+  };
+  void tell('READY=1');
   const stop = (): void => {
+    void tell('STOPPING=1');
     process.once('SIGTERM', () => process.exit(1)).once('SIGINT', () => process.exit(1));
     running.log.info('stopping: requests under way are finished; press Ctrl-C once more to end at once');
     running.stop().then(

@@ -4,7 +4,7 @@ import { findConfigSource, type LoadedConfig, loadConfig } from '../config/load.
 import { watchConfig } from '../config/reload.ts';
 import { hasNativeSecp256k1 } from '../node/bolt11.ts';
 import { type OpenedNode, openNode } from '../node/index.ts';
-import { loadAdminToken } from './admin/token.ts';
+import { adminTokenOf } from './admin/token.ts';
 import { type Banner, writeBanner } from './banner.ts';
 import { type DemoUpstream, startDemoUpstream } from './demo/upstream.ts';
 import { type Gateway, startGateway } from './gateway.ts';
@@ -106,7 +106,6 @@ async function start(
   log: Log,
   metrics: Metrics,
 ): Promise<Gateway> {
-  const { token } = await loadAdminToken(config.dataDir);
   return startGateway({
     config,
     node: observeNode(node, metrics),
@@ -114,7 +113,7 @@ async function start(
     storeName: name,
     masterKeys: await loadMasterKeys({ configured: config.masterKeys, dataDir: config.dataDir }),
     ...(durable ? { ledgerDir: config.dataDir } : {}),
-    adminToken: token,
+    adminToken: await adminTokenOf(config),
     log,
     metrics,
   });

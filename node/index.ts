@@ -17,6 +17,8 @@ export interface NodeDeps {
   readonly nowMs: () => number;
   /** Serve the simulated network over LND's REST surface. Default true. */
   readonly listenSurface?: boolean;
+  /** Where it is served, when somebody decided that others than this machine may reach it. Default: 127.0.0.1. */
+  readonly surfaceHost?: string;
   /** Bound on one request to a node elsewhere, ms. */
   readonly timeoutMs?: number;
   /** Requests under way to a node elsewhere. */
@@ -71,7 +73,7 @@ async function openSimnet(config: SimulatedNodeConfig, deps: NodeDeps): Promise<
   const node = createSimulatedNode(simnet, GATEWAY_WALLET);
   if (deps.listenSurface === false) return { node, simnet, close: async () => simnet.close() };
   try {
-    const surface = await serveSurface(simnet, config, deps.nowMs);
+    const surface = await serveSurface(simnet, config, deps);
     const addressFile = join(deps.dataDir, SIMNET_ADDRESS_FILE);
     writeAddress(addressFile, simnet, surface.url);
     return {
@@ -95,14 +97,17 @@ async function openSimnet(config: SimulatedNodeConfig, deps: NodeDeps): Promise<
 async function serveSurface(
   simnet: Simnet,
   config: SimulatedNodeConfig,
-  nowMs: () => number,
+  { nowMs, surfaceHost }: Pick<NodeDeps, 'nowMs' | 'surfaceHost'>,
 ): Promise<LndRestServer> {
-  const host = '127.0.0.1';
+  const where =
+    surfaceHost === undefined
+      ? { host: '127.0.0.1', nowMs }
+      : ({ host: surfaceHost, allowElsewhere: true, nowMs } as const);
   try {
-    return await serveLndRest(simnet, { host, port: config.port, nowMs });
+    return await serveLndRest(simnet, { ...where, port: config.port });
   } catch (error) {
     if (config.portChosen || config.port === 0) throw error;
-    return await serveLndRest(simnet, { host, port: 0, nowMs });
+    return await serveLndRest(simnet, { ...where, port: 0 });
   }
 }
 

@@ -105,6 +105,6 @@ function refuse(response: Response): void {
     response,
     401,
     'unauthorized',
-    'Send the token from the file admin.token of the data folder: Authorization: Bearer <token>.',
+    'Send the token from the file admin.token of the data folder (or the configured adminToken): Authorization: Bearer <token>.',
   );
 }

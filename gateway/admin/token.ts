@@ -1,6 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { link, mkdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Config } from '../../config/config.ts';
 
 /** Name of the token's file in the data folder. */
 export const ADMIN_TOKEN_FILE = 'admin.token';
@@ -28,6 +29,14 @@ export async function loadAdminToken(dataDir: string): Promise<AdminToken> {
   const theirs = await readToken(file);
   if (theirs === undefined) throw new Error(`${file} disappeared while it was read; start again.`);
   return { token: theirs, file, created: false };
+}
+
+/**
+ * The configured token, or else the one of the data folder.
+ * @throws Error as {@link loadAdminToken}
+ */
+export async function adminTokenOf(config: Pick<Config, 'adminToken' | 'dataDir'>): Promise<string> {
+  return config.adminToken ?? (await loadAdminToken(config.dataDir)).token;
 }
 
 /** Compares in constant time; hashed first, so that lengths don't show either. */

@@ -1,7 +1,10 @@
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
+import { UsageError } from '../../client/cli/exit-codes.ts';
 import type { Io } from '../../client/cli/io.ts';
 import { openNode } from '../../node/index.ts';
+import { isLoopbackHost } from '../../node/loopback.ts';
 
 const DEFAULT_PORT = 8404;
 
@@ -11,7 +14,9 @@ export function registerSimnet(program: Command, io: Io): void {
     .command('simnet')
     .description('serve the simulated Lightning network (play money) over LND REST, until Ctrl-C')
     .option('--data <dir>', 'folder in which wallets and payments are kept', './.sluice')
-    .option('--port <number>', 'port on 127.0.0.1', readPort, DEFAULT_PORT)
+    .option('--port <number>', 'port of the REST surface', readPort, DEFAULT_PORT)
+    .option('--host <address>', 'address that it listens on', '127.0.0.1')
+    .option('--allow-play-money', 'serve it on an address that other machines can reach', false)
     .option('--latency <ms>', 'how long each payment takes, ms', readWhole, 0)
     .option('--failure-rate <share>', 'share of payments that fail with "no route", 0 to 1', readShare, 0)
     .action((options: SimnetFlags) => serve(options, io));
@@ -20,11 +25,22 @@ export function registerSimnet(program: Command, io: Io): void {
 interface SimnetFlags {
   readonly data: string;
   readonly port: number;
+  readonly host: string;
+  readonly allowPlayMoney: boolean;
   readonly latency: number;
   readonly failureRate: number;
 }
 
+/** The macaroon of the gateways' wallet, for a `sluice.yaml` that reads it from there. */
+const GATEWAY_MACAROON_FILE = 'gateway.macaroon';
+
 async function serve(flags: SimnetFlags, io: Io): Promise<void> {
+  const elsewhere = !isLoopbackHost(flags.host);
+  if (elsewhere && !flags.allowPlayMoney) {
+    throw new UsageError(
+      `${flags.host} can be reached from other machines. The network is play money, without TLS: add --allow-play-money if that is meant.`,
+    );
+  }
   const dataDir = path.resolve(io.cwd, flags.data);
   const opened = await openNode(
     {
@@ -34,9 +50,11 @@ async function serve(flags: SimnetFlags, io: Io): Promise<void> {
       latencyMs: flags.latency,
       failureRate: flags.failureRate,
     },
-    { dataDir, nowMs: Date.now },
+    { dataDir, nowMs: Date.now, ...(elsewhere ? { surfaceHost: flags.host } : {}) },
   );
   const macaroon = opened.simnet?.wallet('gateway').macaroon ?? '';
+  const macaroonFile = path.join(dataDir, GATEWAY_MACAROON_FILE);
+  await writeFile(macaroonFile, `${macaroon}\n`, { mode: 0o600 });
   io.stdout.write(
     [
       `Simulated Lightning network, PLAY MONEY, speaks LND's REST at ${opened.surfaceUrl}`,
@@ -44,6 +62,7 @@ async function serve(flags: SimnetFlags, io: Io): Promise<void> {
       '',
       'A gateway on it, in its sluice.yaml:',
       `  node: { type: simulated, url: ${opened.surfaceUrl}, macaroon: ${macaroon} }`,
+      `(the macaroon alone is in ${macaroonFile}: macaroon: \${file:${macaroonFile}})`,
       'A wallet on it:',
       `  npx sluice pay INVOICE --data ${flags.data}`,
       '',

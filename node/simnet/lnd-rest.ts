@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { isLoopbackHost } from '../loopback.ts';
 import { NodeError } from '../node.ts';
 import type { Json } from './lnd-json.ts';
 import { type RestRequest, type RestStream, ROUTES, type Route } from './lnd-routes.ts';
@@ -7,8 +8,10 @@ import { type Simnet, SimnetRefusal, type SimnetWallet, STATUS } from './types.t
 
 /** Where to serve. */
 export interface LndRestOptions {
-  /** `127.0.0.1`, `::1` or `localhost`: play money does not leave the machine. */
+  /** `127.0.0.1`, `::1` or `localhost`: play money does not leave the machine, unless {@link LndRestOptions.allowElsewhere}. */
   readonly host: string;
+  /** Somebody decided that others may reach it: containers on a network of their own. Wallets still need their macaroons. */
+  readonly allowElsewhere?: true;
   /** 0 takes any free port. */
   readonly port: number;
   /** The clock that `getinfo` shows. */
@@ -22,7 +25,6 @@ export interface LndRestServer {
   close(): Promise<void>;
 }
 
-const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 const MAX_BODY_BYTES = 64 * 1024;
 /** A subscriber that has so much unread is cut off, bytes. */
 const MAX_UNREAD_BYTES = 8 * 1024 * 1024;
@@ -35,12 +37,12 @@ const HTTP_STATUS: Readonly<Record<number, number>> = { 2: 500, 3: 400, 5: 404, 
 const UNIMPLEMENTED = 12;
 
 /**
- * Serves the simulated network over LND's REST surface, plain HTTP on loopback, so that gateways and any LND-speaking
+ * Serves the simulated network over LND's REST surface, plain HTTP, on loopback unless told otherwise, so that gateways and any LND-speaking
  * client can share it. The `Grpc-Metadata-macaroon` header picks the wallet.
  * @throws NodeError `rejected` for a host that is not loopback, `unreachable` when the port is taken.
  */
 export async function serveLndRest(simnet: Simnet, options: LndRestOptions): Promise<LndRestServer> {
-  if (!LOOPBACK.has(options.host)) {
+  if (options.allowElsewhere !== true && !isLoopbackHost(options.host)) {
     throw new NodeError(
       'rejected',
       `The simulated network is play money and served on loopback only, not on ${options.host}; use 127.0.0.1.`,
@@ -57,7 +59,7 @@ export async function serveLndRest(simnet: Simnet, options: LndRestOptions): Pro
   });
   await listen(server, options);
   const { port } = server.address() as AddressInfo;
-  const host = options.host === '::1' ? '[::1]' : options.host;
+  const host = options.host.includes(':') ? `[${options.host}]` : options.host;
   return { url: `http://${host}:${port}`, close: () => stop(server) };
 }
 

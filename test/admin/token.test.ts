@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { isSameToken, loadAdminToken } from '../../gateway/admin/token.ts';
+import { adminTokenOf, isSameToken, loadAdminToken } from '../../gateway/admin/token.ts';
 
 async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'sluice-admin-'));
@@ -19,6 +19,14 @@ test('the first start makes a token that only its owner can read, and later star
   assert.equal((await stat(first.file)).mode & 0o777, 0o600);
   assert.deepEqual(await loadAdminToken(dataDir), { ...first, created: false });
   assert.deepEqual(await readdir(dataDir), ['admin.token']);
+});
+
+test('a configured token is used as it is, and no file is made', async (t) => {
+  const dataDir = await folder(t);
+  const adminToken = 'configured-for-both-gateways-000000';
+  assert.equal(await adminTokenOf({ dataDir, adminToken }), adminToken);
+  assert.deepEqual(await readdir(dataDir), []);
+  assert.equal(await adminTokenOf({ dataDir }), (await loadAdminToken(dataDir)).token);
 });
 
 test('gateways that start at once on one folder agree on one token', async (t) => {

@@ -383,6 +383,10 @@ const MISTAKES: Readonly<Record<string, readonly [string, string]>> = {
     `${SERVICE}identitySecret: abc\n`,
     '6:17: identitySecret is too short to keep. Use at least 16 characters: `openssl rand -hex 32`.',
   ],
+  'an admin token that could be guessed, and is not shown': [
+    `${SERVICE}adminToken: abc\n`,
+    '6:13: adminToken is not 32 to 256 letters, digits, `-` or `_`. Make one: `openssl rand -hex 32`.',
+  ],
 };
 
 for (const [title, [text, message]] of Object.entries(MISTAKES)) {

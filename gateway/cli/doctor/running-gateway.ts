@@ -18,13 +18,17 @@ const TIMEOUT_MS = 3_000;
 const MAX_METRICS_BYTES = 4 * 1024 * 1024;
 
 /** Looks for a gateway at the admin listener; `undefined` when there is none, or it is not ours. */
-export async function findRunningGateway({ admin, dataDir }: Config): Promise<RunningGateway | undefined> {
+export async function findRunningGateway({
+  admin,
+  adminToken,
+  dataDir,
+}: Config): Promise<RunningGateway | undefined> {
   if (admin.port === 0) return undefined;
   const url = `http://${reachable(admin.host)}:${admin.port}/metrics`;
   // Without the token first: whoever else listens there need not see it.
   const open = await scrape(url, {});
   if (open.status !== 401) return open.gateway;
-  const token = await readFile(path.join(dataDir, ADMIN_TOKEN_FILE), 'utf8').catch(() => '');
+  const token = adminToken ?? (await readFile(path.join(dataDir, ADMIN_TOKEN_FILE), 'utf8').catch(() => ''));
   if (!/^[A-Za-z0-9_-]{32,256}\s*$/.test(token)) return undefined;
   return (await scrape(url, { authorization: `Bearer ${token.trim()}` })).gateway;
 }
