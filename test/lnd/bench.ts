@@ -27,6 +27,9 @@ export interface RealNetwork extends RegtestNetwork {
   close(): Promise<void>;
 }
 
+// Node ends by these without a word to anybody: then LND and btcd would go on.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
+
 /** Starts one in a folder of its own; the customer reaches the merchant through a passage that can be held. */
 export async function openRealNetwork(): Promise<RealNetwork> {
   const dir = await mkdtemp(path.join(tmpdir(), 'sluice-lnd-'));

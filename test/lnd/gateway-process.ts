@@ -1,8 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { lastLines } from '../../deploy/regtest/daemon.ts';
+import { promisify } from 'node:util';
+import { type Daemon, lastLines, startDaemon } from '../../deploy/regtest/daemon.ts';
 import { freePorts } from '../../deploy/regtest/state.ts';
 import { waitFor } from '../../deploy/regtest/wait-for.ts';
 
@@ -14,9 +14,15 @@ export interface GatewayProcess {
   kill(): Promise<void>;
   /** As an operator would. */
   stop(): Promise<void>;
+  /** Another command of the program, on the same configuration. @returns what it printed */
+  command(...args: readonly string[]): Promise<string>;
 }
 
-const MAIN = path.join(import.meta.dirname, '..', '..', 'gateway', 'main.ts');
+const ROOT = path.join(import.meta.dirname, '..', '..');
+const MAIN = path.join(ROOT, 'gateway', 'main.ts');
+const COMMANDS = path.join(ROOT, 'gateway', 'cli', 'sluice.js');
+
+const run = promisify(execFile);
 
 /** Prepares a gateway in a folder. @param config - its file, without the listeners */
 export async function gatewayProcess(folder: string, config: object): Promise<GatewayProcess> {
@@ -27,26 +33,23 @@ export async function gatewayProcess(folder: string, config: object): Promise<Ga
   writeFileSync(file, JSON.stringify({ ...listeners, ...config }));
   const logFile = path.join(folder, 'gateway.log');
   const url = `http://127.0.0.1:${port}`;
-  let child: ChildProcess | undefined;
-  const end = async (signal: 'SIGKILL' | 'SIGTERM'): Promise<void> => {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, 'exit');
-    child.kill(signal);
-    await ended;
-  };
+  const flags = ['--disable-warning=ExperimentalWarning'];
+  let daemon: Daemon | undefined;
   return {
     url,
     async start() {
-      const log = openSync(logFile, 'a');
-      child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, '-c', file], {
-        stdio: ['ignore', log, log],
+      const started = await startDaemon({
+        name: 'the gateway',
+        command: process.execPath,
+        args: [...flags, MAIN, '-c', file],
+        cwd: folder,
+        logFile,
       });
-      closeSync(log);
-      const started = child;
+      daemon = started;
       await waitFor(
         'The start of the gateway',
         async () => {
-          if (started.exitCode !== null) throw new Error(`it has ended:\n${lastLines(logFile, 10)}`);
+          if (!started.running) throw new Error(`it has ended:\n${lastLines(logFile, 10)}`);
           return (await fetch(`${url}/.l402/account`)).status;
         },
         { limitMs: 120_000, everyMs: 20 },
@@ -54,7 +57,12 @@ export async function gatewayProcess(folder: string, config: object): Promise<Ga
         throw new Error(`the gateway does not start:\n${lastLines(logFile, 10)}`, { cause });
       });
     },
-    kill: () => end('SIGKILL'),
-    stop: () => end('SIGTERM'),
+    async kill() {
+      daemon?.signal('SIGKILL');
+      await daemon?.ended;
+    },
+    stop: async () => await daemon?.stop(),
+    command: async (...args) =>
+      (await run(process.execPath, [...flags, COMMANDS, ...args, '-c', file], { cwd: folder })).stdout,
   };
 }

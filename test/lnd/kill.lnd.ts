@@ -5,6 +5,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { z } from 'zod';
+import { waitFor } from '../../deploy/regtest/wait-for.ts';
 import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
 import type { LightningNode, Payer } from '../../node/node.ts';
 import { termsOf } from '../e2e/scene.ts';
@@ -22,6 +23,8 @@ import { type GatewayProcess, gatewayProcess } from './gateway-process.ts';
 const { SLUICE_GATEWAY_KILLS = '50', SLUICE_LND_KILLS = '10' } = process.env;
 const CUSTOMERS = 4;
 const PRICE_MSAT = 10_000;
+/** More than are made here. */
+const MOST_PAYMENTS = 1_000;
 
 let network: RealNetwork;
 let node: LightningNode & Payer;
@@ -39,7 +42,7 @@ after(async () => {
 });
 
 test('after kills of gateway and LND under load, credits are what LND settled, to the msat', {
-  timeout: 900_000,
+  timeout: 1_200_000,
 }, async (t) => {
   const folder = await mkdtemp(path.join(tmpdir(), 'sluice-kill-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
@@ -57,16 +60,19 @@ test('after kills of gateway and LND under load, credits are what LND settled, t
   const customers = Array.from({ length: CUSTOMERS }, () => createCustomer(gateway.url, payer));
   const running = customers.map((customer) => customer.run(enough.signal));
   try {
-    await killAll(gateway, network);
+    const restarts = await killAll(gateway, network);
+    t.diagnostic(restarts);
   } finally {
     enough.abort();
   }
   await Promise.all(running);
+  await untilNothingIsUnderWay(network);
 
   const bought = customers.flatMap((customer) => customer.bought);
   const settled = await settledAmong(bought);
   const total = await settledInAll(network);
   assert.equal(sum(settled.map(({ paidMsat }) => paidMsat)), total, 'LND settled only what was bought');
+  await reconciles(gateway, total);
   const presented = await presentAll(gateway, settled);
   await gateway.stop();
   await checkBooks(folder, settled, total, {
@@ -77,24 +83,35 @@ test('after kills of gateway and LND under load, credits are what LND settled, t
   t.diagnostic(describe(customers, settled, total));
 });
 
-/** Each at a random point of the work that goes on meanwhile. */
-async function killAll(gateway: GatewayProcess, { merchant, ready }: RealNetwork): Promise<void> {
-  const ofGateway = async (): Promise<void> => {
-    for (let count = 0; count < Number(SLUICE_GATEWAY_KILLS); count += 1) {
-      await wait(Math.random() * 800);
+/** Each at a random point of the work that goes on meanwhile. @returns how long they took to be back, in words */
+async function killAll(gateway: GatewayProcess, { merchant, ready }: RealNetwork): Promise<string> {
+  const repeat = async (
+    times: number,
+    maxPauseMs: number,
+    killOnce: () => Promise<void>,
+  ): Promise<number> => {
+    let slowestMs = 0;
+    for (let count = 0; count < times; count += 1) {
+      await wait(Math.random() * maxPauseMs);
+      const startedMs = performance.now();
+      await killOnce();
+      slowestMs = Math.max(slowestMs, performance.now() - startedMs);
+    }
+    return slowestMs;
+  };
+  const slowest = await Promise.all([
+    repeat(Number(SLUICE_GATEWAY_KILLS), 800, async () => {
       await gateway.kill();
       await gateway.start();
-    }
-  };
-  const ofNode = async (): Promise<void> => {
-    for (let count = 0; count < Number(SLUICE_LND_KILLS); count += 1) {
-      await wait(Math.random() * 3_000);
+    }),
+    repeat(Number(SLUICE_LND_KILLS), 3_000, async () => {
       await merchant.kill();
       await merchant.start();
       await ready();
-    }
-  };
-  await Promise.all([ofGateway(), ofNode()]);
+    }),
+  ]);
+  const [ofGateway, ofLnd] = slowest.map((ms) => (ms / 1000).toFixed(1));
+  return `slowest restart of the gateway ${ofGateway} s, of LND ${ofLnd} s`;
 }
 
 interface Settled extends Bought {
@@ -117,15 +134,46 @@ const listSchema = z.object({
   invoices: z.array(z.object({ state: z.string(), amt_paid_msat: z.string() })),
 });
 
-/** All that LND ever settled, by its own list. */
-async function settledInAll({ merchant, customer }: RealNetwork): Promise<number> {
-  // Payments that a kill has left under way come to their end first.
+/** Payments that a kill has left under way come to their end first: they may still settle. */
+async function untilNothingIsUnderWay({ customer }: RealNetwork): Promise<void> {
   await eventually(
-    async () => JSON.stringify(await customer.ask('GET', '/v1/channels')),
-    (channels) => !channels.includes('"hash_lock"'),
+    async () => {
+      const underWay = (await payer.history(MOST_PAYMENTS)).filter(({ state }) => state === 'in-flight');
+      const channels = JSON.stringify(await customer.ask('GET', '/v1/channels'));
+      return [underWay.length, channels.includes('"hash_lock"')];
+    },
+    ([underWay, locked]) => underWay === 0 && locked === false,
   );
+}
+
+/** All that LND ever settled, by its own list. */
+async function settledInAll({ merchant }: RealNetwork): Promise<number> {
   const { invoices } = listSchema.parse(await merchant.ask('GET', '/v1/invoices?num_max_invoices=100000'));
   return sum(invoices.filter(({ state }) => state === 'SETTLED').map((one) => Number(one.amt_paid_msat)));
+}
+
+const tallySchema = z.object({ paidMsat: z.int() });
+const reportSchema = z.object({
+  tallies: z.object({
+    credited: tallySchema,
+    'claimed-late': tallySchema,
+    unclaimed: tallySchema,
+    missing: tallySchema,
+    forgotten: tallySchema,
+  }),
+});
+
+/** What was credited, and what was paid and not presented yet, is what LND settled, by `sluice reconcile`. */
+async function reconciles(gateway: GatewayProcess, total: number): Promise<void> {
+  // Its exit code is 1 while a top-up that was paid during the last kill is being credited.
+  const report = await waitFor(
+    'An account of every payment',
+    async () => reportSchema.parse(JSON.parse(await gateway.command('reconcile', '--json', '--since', '1d'))),
+    { limitMs: 120_000 },
+  );
+  const { credited, unclaimed, missing, forgotten, ...late } = report.tallies;
+  assert.deepEqual([missing.paidMsat, forgotten.paidMsat], [0, 0]);
+  assert.equal(credited.paidMsat + late['claimed-late'].paidMsat + unclaimed.paidMsat, total);
 }
 
 /** Presents every paid credential once more: what nobody had claimed is claimed now. */

@@ -4,17 +4,22 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import { startDaemon } from '../../deploy/regtest/daemon.ts';
+import { createMemoryStore } from '../../gateway/ledger/memory.ts';
 import { reviewMacaroon } from '../../node/lnd/macaroon-rights.ts';
-import { msat } from '../../node/msat.ts';
-import { NodeError } from '../../node/node.ts';
+import { type Msat, msat, sats } from '../../node/msat.ts';
+import { type LightningNode, NodeError, type Payer } from '../../node/node.ts';
 import { rejectsWith } from '../contract/node.contract.ts';
+import { openScene } from '../e2e/scene.ts';
 import { eventually } from '../support/eventually.ts';
+import { buy, type TestGateway, withCredential } from '../support/gateway.ts';
+import { refusalOf } from '../support/top-up.ts';
 import { clientOf, openRealNetwork, type RealNetwork } from './bench.ts';
 
 /*
  * What real LND says when something is wrong, and what we make of it.
  */
 
+const NO_FEE = { maxFeeMsat: msat(0), timeoutMs: 20_000 };
 const REQUEST = { amountMsat: msat(10_000), memo: 'test', expirySec: 60 };
 
 let network: RealNetwork;
@@ -91,6 +96,108 @@ test('another certificate than the pinned one is said to be the reason', async (
   await rejectsWith(node.createInvoice(REQUEST), 'unreachable');
   await node.close();
 });
+
+test('a gateway that may not use its node sells nothing and says why; who has paid is served', async (t) => {
+  const { merchant, customer } = network;
+  const scene = openScene(t);
+  const upstream = await scene.upstream();
+  const wares = [{ upstream: upstream.origin, price: '20 sat for 10 calls' }];
+  const clock = machineClock();
+  const store = createMemoryStore({ nowMs: Date.now });
+  const payer = scene.keep(clientOf(customer, 'admin'));
+  const open = (node: LightningNode): Promise<TestGateway> =>
+    scene.gateway(wares, { wrapNode: () => scene.keep(node), payer, clock, store });
+  const credential = await buy(await open(clientOf(merchant, 'invoice')), '/quote');
+
+  const macaroon = await readFile(customer.macaroonFile('admin'), 'hex');
+  const tlsCertPem = await readFile(customer.tlsCertFile, 'utf8');
+  const faults = [
+    [{ network: 'mainnet' }, 'node-wrong-network', 'wrong-network'],
+    [{ macaroon }, 'node-unavailable', 'unauthorized'],
+    [{ tlsCertPem }, 'node-unavailable', 'no-answer'],
+  ] as const;
+  for (const [change, answer, health] of faults) {
+    const gateway = await open(clientOf(merchant, 'admin', change));
+    assert.deepEqual(await refusalOf(await fetch(`${gateway.url}/quote`)), [503, answer]);
+    assert.deepEqual(await readiness(gateway), [503, health]);
+    assert.equal((await fetch(`${gateway.url}/quote`, withCredential(credential))).status, 200);
+  }
+  assert.equal(upstream.seen.length, faults.length);
+});
+
+test('what the channel has no room for is refused, not sold; when there is room again it is sold, by itself', async (t) => {
+  const { merchant, customer } = network;
+  const scene = openScene(t);
+  const upstream = await scene.upstream();
+  const node = scene.keep(clientOf(merchant, 'admin'));
+  const payer = scene.keep(clientOf(customer, 'admin'));
+  const price = sats(50_000);
+  const wares = [{ upstream: upstream.origin, price: '50000 sat' }];
+  const gateway = await scene.gateway(wares, { wrapNode: () => node, payer, clock: machineClock() });
+  const ask = async () => await refusalOf(await fetch(`${gateway.url}/quote`));
+  assert.equal(
+    (await fetch(`${gateway.url}/quote`, withCredential(await buy(gateway, '/quote')))).status,
+    200,
+  );
+
+  const moved = await moveAll(payer, node, price);
+  await eventually(ask, ([status]) => status === 503);
+  assert.deepEqual(await ask(), [503, 'no-inbound']);
+  await eventually(
+    () => readiness(gateway),
+    ([status, code]) => status === 503 && code === 'no-inbound',
+  );
+  // Without the refusal, this is what would have been sold.
+  const invoice = await node.createInvoice({ amountMsat: price, memo: 'too dear', expirySec: 60 });
+  assert.equal((await payer.payInvoice(invoice.bolt11, NO_FEE)).kind, 'failed');
+
+  const back = await payer.createInvoice({ amountMsat: moved, memo: 'back', expirySec: 60 });
+  assert.equal((await node.payInvoice(back.bolt11, NO_FEE)).kind, 'succeeded');
+  await eventually(
+    async () => (await fetch(`${gateway.url}/quote`)).status,
+    (status) => status === 402,
+  );
+  assert.equal(
+    (await fetch(`${gateway.url}/quote`, withCredential(await buy(gateway, '/quote')))).status,
+    200,
+  );
+  await eventually(
+    () => readiness(gateway),
+    ([status]) => status === 200,
+  );
+});
+
+/** Pays until less than `floor` is left to receive. @returns how much that was */
+async function moveAll(payer: Payer, node: LightningNode, floor: Msat): Promise<Msat> {
+  const left = async (): Promise<number> => (await node.receivable?.())?.largestReceivableMsat ?? 0;
+  let moved = 0;
+  for (let room = await left(); room >= floor; room = await left()) {
+    // Not all at once: the payer must also keep what a later change of fees may cost.
+    const amountMsat = msat(Math.floor((room * 0.7) / 1_000) * 1_000);
+    const invoice = await node.createInvoice({ amountMsat, memo: 'all of it', expirySec: 60 });
+    const outcome = await payer.payInvoice(invoice.bolt11, NO_FEE);
+    assert.equal(outcome.kind, 'succeeded', JSON.stringify(outcome));
+    moved += amountMsat;
+  }
+  return msat(moved);
+}
+
+async function readiness({
+  adminUrl,
+}: TestGateway): Promise<readonly [status: number, code: string | undefined]> {
+  const response = await fetch(`${adminUrl}/readyz`);
+  const node = z.object({ code: z.string().optional() });
+  const { parts } = z.object({ parts: z.object({ node }) }).parse(await response.json());
+  return [response.status, parts.node.code];
+}
+
+function machineClock(): { readonly ms: number } {
+  return {
+    get ms() {
+      return Date.now();
+    },
+  };
+}
 
 test('while LND stops, is locked, and starts, it is unreachable or not ready, with the reason; then it serves', async (t) => {
   const { merchant, folder } = network;
