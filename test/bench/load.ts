@@ -1,4 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { promisify } from 'node:util';
 import autocannon from 'autocannon';
 
@@ -20,6 +23,8 @@ export interface Load {
   readonly seconds: number;
   /** 402 for challenges: wrk counts them as errors. */
   readonly expectStatus: number;
+  /** JSON to post; absent: GET. */
+  readonly post?: string;
 }
 
 const run = promisify(execFile);
@@ -45,16 +50,20 @@ export async function load(target: Load): Promise<LoadResult> {
   return hasWrk ? loadWithWrk(target) : loadWithAutocannon(target);
 }
 
-async function loadWithWrk({ url, headers, connections, seconds, expectStatus }: Load): Promise<LoadResult> {
-  const flags = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
+async function loadWithWrk(target: Load): Promise<LoadResult> {
+  const { url, headers, connections, seconds, expectStatus, post } = target;
+  const dir = mkdtempSync(path.join(tmpdir(), 'sluice-wrk-'));
+  // Not as arguments: a header may be a macaroon, and every user of the machine can read them.
+  const script = path.join(dir, 'request.lua');
+  writeFileSync(script, luaRequest(headers, post), { mode: 0o600 });
   const { stdout } = await run('wrk', [
     '-t1',
     `-c${connections}`,
     `-d${seconds}s`,
     '--latency',
-    ...flags,
+    ...['-s', script],
     url,
-  ]);
+  ]).finally(() => rmSync(dir, { recursive: true }));
   const requests = Number(/(\d+) requests in/.exec(stdout)?.[1] ?? 0);
   const refused = Number(/Non-2xx or 3xx responses: (\d+)/.exec(stdout)?.[1] ?? 0);
   const broken = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(stdout);
@@ -66,6 +75,12 @@ async function loadWithWrk({ url, headers, connections, seconds, expectStatus }:
     p99Ms: milliseconds(/99%\s+([\d.]+[a-z]+)/.exec(stdout)?.[1]),
     errors: (expectStatus < 400 ? refused : requests - refused) + sockets,
   };
+}
+
+function luaRequest(headers: Load['headers'], post: string | undefined): string {
+  const body = post === undefined ? [] : ['wrk.method = "POST"', `wrk.body = [==[${post}]==]`];
+  const lines = Object.entries(headers).map(([name, value]) => `wrk.headers["${name}"] = [==[${value}]==]`);
+  return [...body, ...lines].join('\n');
 }
 
 /** wrk writes `123.00us`, `1.20ms` and `1.05s`. */
@@ -81,8 +96,12 @@ async function loadWithAutocannon({
   connections,
   seconds,
   expectStatus,
+  post,
 }: Load): Promise<LoadResult> {
-  const result = await autocannon({ url, headers: { ...headers }, connections, duration: seconds });
+  const body = post === undefined ? {} : ({ method: 'POST', body: post } as const);
+  const options = { url, headers: { ...headers }, connections, duration: seconds, ...body };
+  // It checks no certificate, as wrk does not either.
+  const result = await autocannon(options);
   const refused = result['4xx'] + result['5xx'];
   const requests = result.requests.total;
   return {
