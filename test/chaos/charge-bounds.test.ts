@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Sent } from './books.ts';
+import { boundsOfAccount } from './charge-bounds.ts';
+import { createTimeline, type Outage, type Timeline } from './timeline.ts';
+
+const ANSWERED: Sent = {
+  client: 1,
+  id: 'c1-1',
+  gateway: 0,
+  service: 'call',
+  accountId: 'aa',
+  idempotencyKey: undefined,
+  intent: 'honest',
+  sentAtMs: 1_000,
+  headAtMs: 1_050,
+  endedAtMs: 1_100,
+  status: 200,
+  fromUpstream: true,
+  end: 'whole',
+  bytes: 64,
+  wantedBytes: 0,
+  expectedBytes: 64,
+  runningMs: 0,
+  silentMs: 0,
+};
+const UNANSWERED: Sent = { ...ANSWERED, status: undefined, fromUpstream: false, end: 'none', bytes: 0 };
+
+function withOutage(kind: Outage['kind'], fromMs: number, untilMs: number): Timeline {
+  const clock = { ms: fromMs };
+  const timeline = createTimeline(() => clock.ms);
+  const end = timeline.begin('gateway-0', kind);
+  clock.ms = untilMs;
+  end();
+  return timeline;
+}
+
+const QUIET = createTimeline(() => 0);
+const KILLED = withOutage('killed', 1_080, 2_000);
+
+function judge(
+  sent: readonly Sent[],
+  timeline: Timeline,
+): readonly [least: number, most: number, why: string] {
+  const { leastMsat, mostMsat, slacks } = boundsOfAccount(sent, timeline);
+  return [leastMsat, mostMsat, slacks.map(({ slack }) => slack).join()];
+}
+
+test('a call that was answered cost its price, and one that was refused nothing', () => {
+  assert.deepEqual(judge([ANSWERED], QUIET), [10_000, 10_000, '']);
+  const refused: Sent = { ...ANSWERED, status: 402, fromUpstream: false };
+  assert.deepEqual(judge([refused, ANSWERED, ANSWERED], QUIET), [20_000, 20_000, '']);
+});
+
+test('a call without an answer may have been charged when its gateway was killed, and is unexplained when nothing was', () => {
+  assert.deepEqual(judge([UNANSWERED], KILLED), [0, 10_000, 'cut']);
+  assert.deepEqual(judge([UNANSWERED], QUIET), [0, 10_000, 'unexplained']);
+  assert.deepEqual(judge([{ ...UNANSWERED, gateway: 1 }], KILLED), [0, 10_000, 'unexplained']);
+  assert.deepEqual(judge([{ ...UNANSWERED, end: 'left' }], QUIET), [0, 10_000, 'left']);
+});
+
+test('an answer that broke off was paid for, and must have a reason', () => {
+  assert.deepEqual(judge([{ ...ANSWERED, end: 'broken' }], KILLED), [10_000, 10_000, '']);
+  assert.deepEqual(judge([{ ...ANSWERED, end: 'broken' }], QUIET), [10_000, 10_000, 'unexplained']);
+});
+
+test('a failure of the upstream costs nothing, unless its gateway ended before the money went back', () => {
+  const failed: Sent = { ...ANSWERED, status: 500 };
+  assert.deepEqual(judge([failed], QUIET), [0, 0, '']);
+  assert.deepEqual(judge([failed], withOutage('killed', 1_500, 2_000)), [0, 10_000, 'refund-lost']);
+  assert.deepEqual(judge([failed], withOutage('killed', 9_000, 9_500)), [0, 0, '']);
+  assert.deepEqual(judge([failed], withOutage('frozen', 1_500, 2_000)), [0, 0, '']);
+});
+
+test('a repetition under one key is free', () => {
+  const left: Sent = { ...ANSWERED, idempotencyKey: 'k', end: 'left' };
+  const again: Sent = { ...ANSWERED, idempotencyKey: 'k', sentAtMs: 3_000, endedAtMs: 3_100 };
+  assert.deepEqual(judge([left, again], QUIET), [10_000, 10_000, '']);
+  assert.deepEqual(judge([left, { ...again, idempotencyKey: 'other' }], QUIET), [20_000, 20_000, '']);
+  assert.deepEqual(judge([left, again], KILLED), [10_000, 20_000, 'repeated-after-cut']);
+});
+
+test('a cheat costs nothing and buys nothing', () => {
+  assert.deepEqual(judge([{ ...UNANSWERED, intent: 'cheat' }], QUIET), [0, 0, '']);
+});
+
+test('a stream costs its time within a slice, and its silences nothing', () => {
+  const stream: Sent = { ...ANSWERED, service: 'live', end: 'left', endedAtMs: 11_050, runningMs: 5_000 };
+  assert.deepEqual(judge([stream], QUIET), [4_500, 11_000, 'slice']);
+  assert.deepEqual(judge([{ ...stream, silentMs: 5_000 }], QUIET), [4_500, 6_000, 'slice']);
+  assert.deepEqual(judge([stream], KILLED), [2_500, 11_000, 'slice']);
+});
+
+test('a download costs its bytes', () => {
+  const download: Sent = { ...ANSWERED, service: 'files', bytes: 20_050, expectedBytes: 20_050 };
+  assert.deepEqual(judge([download], QUIET), [201, 201, '']);
+  const left: Sent = { ...download, bytes: 5_000, end: 'left' };
+  assert.deepEqual(judge([left], QUIET), [50, 201, 'cut']);
+});

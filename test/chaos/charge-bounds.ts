@@ -1,0 +1,164 @@
+import type { Sent } from './books.ts';
+import type { Target } from './schedule.ts';
+import type { Timeline } from './timeline.ts';
+import { PRICES } from './world.ts';
+
+/**
+ * Why it is not known to the client whether a request was charged. Each is a case that the documentation allows:
+ * `cut`: its gateway was killed, stopped or frozen before the answer's head came, so that it may or may not have been charged.
+ * `left`: the client went away before the head came, by its own will.
+ * `refund-lost`: it was refused or failed, and its gateway ended before the store could take the money back.
+ * `repeated-after-cut`: a gateway that was cut may have believed that it had delivered the answer, and then a repetition is charged.
+ * `slice`: the last moments of a stream: at most a slice, and what was set aside when its gateway ended.
+ * `unexplained`: none of these. There must be none.
+ */
+export type Slack = 'cut' | 'left' | 'refund-lost' | 'repeated-after-cut' | 'slice' | 'unexplained';
+
+/** What requests of one account can have cost, msat: at the least and at the most. */
+export interface Bounds {
+  readonly leastMsat: number;
+  readonly mostMsat: number;
+  /** Where the difference comes from, with the requests that it comes from. */
+  readonly slacks: readonly { readonly slack: Slack; readonly id: string; readonly msat: number }[];
+}
+
+/** A refund or a void is tried again each second: with so much time it was made, ms. */
+const SETTLED_AFTER_MS = 3_000;
+/** Streams are charged ahead in slices of this, ms, and for a quarter of one at the least. */
+const SLICE_MS = 1_000;
+const LEAST_PAID_MS = 250;
+/** Delivered and not yet committed when a gateway ends: the slice that runs, the one that was set aside ahead, and a tick. */
+const UNCOMMITTED_MS = 2.5 * SLICE_MS;
+/** What is delivered and not billed at an end that nothing disturbs: the moments between two ticks, ms. */
+const ORDERLY_MS = 500;
+/** How much later than the client a gateway sees that a client went, ms, on a machine that is busy. */
+const NOTICE_MS = 1_000;
+/** Free repetitions of one paid attempt. */
+const FREE_RETRIES = 2;
+
+/** What all the requests of one account can have cost. Requests that repeat each other under one key are judged together. */
+export function boundsOfAccount(sent: readonly Sent[], timeline: Timeline): Bounds {
+  const groups = Map.groupBy(sent, (one, at) => (isKeyed(one) ? `key ${one.idempotencyKey}` : `own ${at}`));
+  const all = [...groups.values()].map((group) => boundsOfRepetitions(group, timeline));
+  return {
+    leastMsat: all.reduce((sum, { leastMsat }) => sum + leastMsat, 0),
+    mostMsat: all.reduce((sum, { mostMsat }) => sum + mostMsat, 0),
+    slacks: all.flatMap(({ slacks }) => slacks),
+  };
+}
+
+/** The key counts for what is paid by the call; what is metered has no free repetitions. */
+function isKeyed({ service, idempotencyKey }: Sent): boolean {
+  return idempotencyKey !== undefined && (service === 'call' || service === 'bundle');
+}
+
+function boundsOfRepetitions(group: readonly Sent[], timeline: Timeline): Bounds {
+  const each = group.map((sent) => boundsOfOne(sent, timeline));
+  const [only] = each;
+  if (each.length === 1 && only !== undefined) return only;
+  const leastMsat = Math.max(...each.map((one) => one.leastMsat));
+  const chargeable = group.filter((_, at) => (each[at]?.mostMsat ?? 0) > 0);
+  const price = Math.max(...each.map((one) => one.mostMsat));
+  // Each that was cut and is followed by another may have been taken for delivered.
+  const cut = chargeable.slice(0, -1).filter((sent) => sent.end !== 'whole' && wasHit(sent, timeline));
+  const usedUp = Math.floor(Math.max(0, chargeable.length - 1) / (FREE_RETRIES + 1));
+  const most = Math.min(chargeable.length, chargeable.length === 0 ? 0 : 1 + cut.length + usedUp);
+  const unexplained = each.flatMap(({ slacks }) => slacks.filter(({ slack }) => slack === 'unexplained'));
+  const id = group[0]?.id ?? '';
+  const mostMsat = most * price;
+  if (mostMsat === leastMsat) return { leastMsat, mostMsat, slacks: unexplained };
+  const slack = most > 1 ? 'repeated-after-cut' : (each.flatMap(({ slacks }) => slacks)[0]?.slack ?? 'cut');
+  return { leastMsat, mostMsat, slacks: [...unexplained, { slack, id, msat: mostMsat - leastMsat }] };
+}
+
+function boundsOfOne(sent: Sent, timeline: Timeline): Bounds {
+  if (sent.intent === 'cheat') return exactly(0);
+  switch (sent.service) {
+    case 'call':
+    case 'bundle':
+      return boundsOfCall(sent, timeline);
+    case 'live':
+      return boundsOfStream(sent, timeline);
+    case 'files':
+      return boundsOfDownload(sent, timeline);
+    default:
+      return exactly(0);
+  }
+}
+
+function boundsOfCall(sent: Sent, timeline: Timeline): Bounds {
+  const price = PRICES.call;
+  if (sent.status === undefined) return between(sent, 0, price, whyNoHead(sent, timeline));
+  // Paid for, whether or not all of it arrived: the docs refund what failed before its first byte.
+  if (sent.fromUpstream && sent.status === 200)
+    return isExplained(sent, timeline) ? exactly(price) : between(sent, price, price, 'unexplained');
+  const isRefund = sent.status >= 500 && isRefundAtRisk(sent, timeline);
+  return isRefund ? between(sent, 0, price, 'refund-lost') : exactly(0);
+}
+
+function boundsOfStream(sent: Sent, timeline: Timeline): Bounds {
+  if (sent.status === undefined) {
+    const openMs = sent.endedAtMs - sent.sentAtMs;
+    return between(sent, 0, costOfMs(Math.min(openMs, SLICE_MS) + NOTICE_MS), whyNoHead(sent, timeline));
+  }
+  if (!sent.fromUpstream) return exactly(0);
+  const openMs = sent.endedAtMs - sent.headAtMs - sent.silentMs;
+  const most = costOfMs(Math.max(openMs, LEAST_PAID_MS) + NOTICE_MS);
+  const lostMs = isRefundAtRisk(sent, timeline) || wasHit(sent, timeline) ? UNCOMMITTED_MS : ORDERLY_MS;
+  const least = costOfMs(Math.max(0, sent.runningMs - lostMs));
+  return between(sent, least, most, isExplained(sent, timeline) ? 'slice' : 'unexplained');
+}
+
+function boundsOfDownload(sent: Sent, timeline: Timeline): Bounds {
+  if (sent.status === undefined)
+    return between(sent, 0, costOfBytes(sent.wantedBytes), whyNoHead(sent, timeline));
+  if (!sent.fromUpstream || sent.status !== 200) return exactly(0);
+  const whole = costOfBytes(sent.expectedBytes);
+  const isLost = isRefundAtRisk(sent, timeline) || wasHit(sent, timeline);
+  if (sent.end === 'whole') return isLost ? between(sent, 0, whole, 'refund-lost') : exactly(whole);
+  const least = isLost ? 0 : costOfBytes(sent.bytes);
+  return between(sent, least, whole, isExplained(sent, timeline) ? 'cut' : 'unexplained');
+}
+
+function exactly(msat: number): Bounds {
+  return { leastMsat: msat, mostMsat: msat, slacks: [] };
+}
+
+function between({ id }: Sent, leastMsat: number, mostMsat: number, slack: Slack): Bounds {
+  return { leastMsat, mostMsat, slacks: [{ slack, id, msat: mostMsat - leastMsat }] };
+}
+
+function whyNoHead(sent: Sent, timeline: Timeline): Slack {
+  if (sent.end === 'left') return 'left';
+  return wasHit(sent, timeline) ? 'cut' : 'unexplained';
+}
+
+/** An answer that broke off has a reason that is known. */
+function isExplained(sent: Sent, timeline: Timeline): boolean {
+  return sent.end !== 'broken' || wasHit(sent, timeline);
+}
+
+/** Something was done to its gateway while it was under way. */
+function wasHit({ gateway, sentAtMs, endedAtMs }: Sent, timeline: Timeline): boolean {
+  return timeline.during(targetOf(gateway), sentAtMs, endedAtMs).length > 0;
+}
+
+/** Its gateway ended before it had a quiet moment, with the store, in which the charge was settled. */
+function isRefundAtRisk({ gateway, sentAtMs, endedAtMs }: Sent, timeline: Timeline): boolean {
+  const target = targetOf(gateway);
+  const endMs = timeline.endAfter(target, sentAtMs);
+  if (endMs === undefined) return false;
+  return endMs <= endedAtMs || timeline.calmMs(['store', target], endedAtMs, endMs) < SETTLED_AFTER_MS;
+}
+
+function targetOf(gateway: number): Target {
+  return `gateway-${gateway}`;
+}
+
+function costOfMs(ms: number): number {
+  return Math.ceil((ms * PRICES.live) / 1_000);
+}
+
+function costOfBytes(bytes: number): number {
+  return Math.ceil((bytes * PRICES.files) / 1_000);
+}
