@@ -1,7 +1,10 @@
-import type { StoreConfig } from '../config/config.ts';
+import type { RedisStoreConfig, StoreConfig } from '../config/config.ts';
 import { createMemoryStore } from './ledger/memory.ts';
+import { nameRedis } from './ledger/name-store.ts';
+import { closeRedis, connectRedis } from './ledger/redis/connect.ts';
+import { openRedisStore } from './ledger/redis.ts';
 import { openSqliteStore } from './ledger/sqlite.ts';
-import { type Store, StoreError } from './ledger/store.ts';
+import type { Store } from './ledger/store.ts';
 
 /** A store and how to name it. */
 export interface OpenedStore {
@@ -22,6 +25,24 @@ export async function openStore(config: StoreConfig, nowMs: () => number): Promi
       return { store: await openSqliteStore({ file, nowMs, spendDurability }), name: file, durable: true };
     }
     case 'redis':
-      throw new StoreError('unavailable', 'The store in Redis is not part of this build.');
+      return { store: await openRedis(config), name: nameRedis(config), durable: true };
+  }
+}
+
+/** Its clock is that of Redis: gateways need not agree on the time. @throws StoreError */
+async function openRedis(config: RedisStoreConfig): Promise<Store> {
+  const { keyPrefix, wait } = config;
+  const client = await connectRedis(config);
+  try {
+    const acknowledge = wait && { ...wait, client: await connectRedis(config) };
+    return await openRedisStore({
+      client,
+      name: nameRedis(config),
+      keyPrefix,
+      ...(acknowledge !== undefined && { acknowledge }),
+    });
+  } catch (error) {
+    await closeRedis(client);
+    throw error;
   }
 }

@@ -182,14 +182,14 @@ function settlingContract(it: ContractTest): void {
   });
 
   it('an offer that is settled after its credit ended is closed, and purged in the end', async (subject) => {
-    const { store, clock } = subject;
+    const { store, clock, backend } = subject;
     await fund(subject, ALICE, 100);
     await store.offer(offerOf(subject), 3);
     clock.advanceSec(40 * DAY_SEC);
     assert.deepEqual(await store.settleOffer(hash(0x70), msat(5_000)), { kind: 'too-late' });
     assert.deepEqual(await store.openOffers('', 10), []);
     clock.advanceSec(DAY_SEC);
-    assert.equal((await store.purge()).offers, 1);
+    assert.equal((await store.purge()).offers, backend.forgetting === 'timers' ? 0 : 1);
     assert.deepEqual(await store.settleOffer(hash(0x70), msat(5_000)), { kind: 'no-offer' });
   });
 

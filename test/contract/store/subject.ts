@@ -11,6 +11,11 @@ export interface StoreBackend {
   open(): Promise<Store>;
   /** True when what was written is there after the store was closed and opened again. */
   readonly persistent: boolean;
+  /**
+   * `purge`: keys, claims, credits and offers that are over are forgotten by purge, which counts them. `timers`: by timers of the server
+   * (absent: purge), whose clock is not the one of the test: they count for nothing from then on, and purge has none to report.
+   */
+  readonly forgetting?: 'purge' | 'timers';
   /** Removes what is left. */
   remove(): Promise<void>;
 }

@@ -17,17 +17,19 @@ import {
 /** Purge, its watermark, clocks that jump, and stores that are opened again. */
 export function timeContract(it: ContractTest): void {
   it('a claim is kept a day past its end and then purged, and the verdict on it is the same throughout', async (subject) => {
-    const { store, clock } = subject;
+    const { store, clock, backend } = subject;
     const claim = claimOf(subject, { expiresAtSec: clock.nowSec() + 100 });
     await store.redeem(claim);
     clock.advanceSec(100);
     assert.deepEqual(await store.redeem(claim), { kind: 'too-late' });
     clock.advanceSec(CLAIM_GRACE_SEC - 1);
     assert.equal((await store.purge()).claims, 0);
+    assert.equal((await store.totals()).claims, 1);
     assert.deepEqual(await store.redeem(claim), { kind: 'too-late' });
     clock.advanceSec(1);
     const report = await store.purge();
-    assert.equal(report.claims, 1);
+    assert.equal(report.claims, backend.forgetting === 'timers' ? 0 : 1);
+    assert.equal((await store.totals()).claims, 0);
     assert.equal(report.accounts, 1);
     assert.equal(report.watermarkSec, claim.expiresAtSec);
     assert.deepEqual(await store.redeem(claim), { kind: 'too-late' });
@@ -125,7 +127,7 @@ export function timeContract(it: ContractTest): void {
     clock.advanceSec(31 * DAY_SEC);
     const first = await store.purge();
     assert.equal(first.more, true);
-    assert.ok(first.claims > 0 && first.claims < 2_100);
+    assert.ok(first.accounts > 0 && first.accounts < 2_100);
     await purgeAll(store);
     const totals = await store.totals();
     assert.equal(totals.accounts, 0);

@@ -1,0 +1,102 @@
+import { integerAt, wordsOf } from './redis/answers.ts';
+import { books } from './redis/books.ts';
+import type { RedisClient } from './redis/connect.ts';
+import { credits } from './redis/credits.ts';
+import { debits } from './redis/debits.ts';
+import { type Acknowledge, createEngine, type Engine } from './redis/engine.ts';
+import { cursors, identity, revocations } from './redis/identity.ts';
+import { judgeFailure } from './redis/judge-failure.ts';
+import { DEFAULT_KEY_PREFIX, keyNames } from './redis/key-names.ts';
+import { leases } from './redis/leases.ts';
+import { offers } from './redis/offers.ts';
+import { purger } from './redis/purge.ts';
+import { redisClock } from './redis/store-clock.ts';
+import { type Store, StoreError } from './store.ts';
+import { randomGeneration } from './verbs/identity.ts';
+
+/** Written at first use; a store of a later one is refused. */
+const VERSION = 1;
+/** Keys that purge looks at in a minute: a million accounts in about forty. */
+const DEFAULT_SWEEP_PER_MINUTE = 60_000;
+
+/** Where the store is and how safe it plays. */
+export interface RedisStoreOptions {
+  /** Connected. The store closes it. */
+  readonly client: RedisClient;
+  /** For messages, without a password. */
+  readonly name: string;
+  /** Begins every key; default `sluice:`. */
+  readonly keyPrefix?: string;
+  /** Claims, credits, offers and revocations are acknowledged by replicas; absent: by the master alone. */
+  readonly acknowledge?: Acknowledge;
+  /** For tests. Absent: the clock of the server that runs a script. */
+  readonly nowMs?: () => number;
+  /** Told how long each verb took, ms. */
+  readonly onLatency?: (verb: string, ms: number) => void;
+  /** Keys that purge looks at in a minute; default 60,000. */
+  readonly sweepPerMinute?: number;
+}
+
+/**
+ * Opens the store in Redis: on one server, behind Sentinel, or on a Cluster. Any number of processes may share it. No script touches two
+ * slots; what needs two is two idempotent steps (docs/redis.md).
+ * @throws StoreError `corrupt` for one of a later Sluice, `unavailable` when it does not answer
+ */
+export async function openRedisStore(options: RedisStoreOptions): Promise<Store> {
+  const { client, name, keyPrefix = DEFAULT_KEY_PREFIX, acknowledge, onLatency = () => {} } = options;
+  const clock = redisClock(0, options.nowMs);
+  const engine = createEngine({
+    client,
+    name,
+    keys: keyNames(keyPrefix),
+    ...(acknowledge !== undefined && { acknowledge }),
+    clock: clock.argument,
+    onLatency,
+  });
+  const { purge, watermarkSec, note } = purger(
+    engine,
+    clock,
+    options.sweepPerMinute ?? DEFAULT_SWEEP_PER_MINUTE,
+  );
+  try {
+    const opened = await prepare(engine, name);
+    clock.note(opened.clockSec);
+    note(opened.watermarkSec);
+  } catch (error) {
+    await engine.close();
+    throw judgeFailure(error, name);
+  }
+  return {
+    ...identity(engine, clock),
+    ...cursors(engine),
+    ...revocations(engine),
+    ...credits(engine),
+    ...debits(engine),
+    ...leases(engine),
+    ...offers(engine, watermarkSec),
+    ...books(engine, watermarkSec),
+    purge,
+    close: () => engine.close(),
+  };
+}
+
+async function prepare(
+  engine: Engine,
+  name: string,
+): Promise<{ readonly clockSec: number; readonly watermarkSec: number }> {
+  const answer = await engine.runStrongly(
+    'open-store',
+    engine.keys.settings,
+    randomGeneration(),
+    String(VERSION),
+  );
+  const words = wordsOf(answer);
+  const version = integerAt(words, 0);
+  if (version > VERSION) {
+    throw new StoreError(
+      'corrupt',
+      `The store at ${name} was written by a newer Sluice (store version ${version}, this one knows ${VERSION}). Run that version or a later one.`,
+    );
+  }
+  return { clockSec: integerAt(words, 1), watermarkSec: integerAt(words, 2) };
+}

@@ -1,0 +1,119 @@
+import { checkAccountId, checkCursor, checkFingerprints, checkRevocation, MAX_PAGE } from '../check-input.ts';
+import type { Revocation, Store } from '../store.ts';
+import { randomGeneration } from '../verbs/identity.ts';
+import { integerAt, kindOf, wordAt, wordsOf } from './answers.ts';
+import type { Engine } from './engine.ts';
+import { mastersOf } from './masters.ts';
+import type { RedisClock } from './store-clock.ts';
+
+type Identity = Pick<
+  Store,
+  'generation' | 'newGeneration' | 'admitMasterKeys' | 'epoch' | 'nextEpoch' | 'clock' | 'ping'
+>;
+
+/** The clock is written down when it has gone on by so much, seconds. */
+const CLOCK_STEP_SEC = 30;
+
+/** What the store is. All of it lies in one slot. */
+export function identity(engine: Engine, clock: RedisClock): Identity {
+  const { keys } = engine;
+  const generation = async (): Promise<string> => {
+    const value = await engine.client.hget(keys.settings, 'generation');
+    if (value === null || !/^[0-9a-f]{32}$/.test(value)) throw engine.damaged();
+    return value;
+  };
+  return {
+    generation: () => engine.verb('generation', generation),
+    newGeneration: () =>
+      engine.verb('newGeneration', async () => {
+        const next = randomGeneration();
+        await engine.runStrongly('new-generation', keys.settings, keys.fingerprints, next);
+        return next;
+      }),
+    admitMasterKeys: async (fingerprints) => {
+      checkFingerprints(fingerprints);
+      return engine.verb('admitMasterKeys', async () => {
+        const answer = await engine.runStrongly('admit-keys', keys.fingerprints, ...fingerprints);
+        return { kind: kindOf(wordsOf(answer), ['first', 'known', 'unknown']) };
+      });
+    },
+    epoch: () => engine.verb('epoch', () => counter(engine, 'epoch')),
+    nextEpoch: () =>
+      engine.verb('nextEpoch', () =>
+        engine.strongly(keys.settings, (client) => client.hincrby(keys.settings, 'epoch', 1)),
+      ),
+    clock: () => engine.verb('clock', () => readClock(engine, clock)),
+    ping: () => engine.verb('ping', async () => void (await generation())),
+  };
+}
+
+/** One of the store's single numbers; 0 before it was ever written. */
+async function counter(engine: Engine, name: 'epoch' | 'settlement-cursor' | 'watermark'): Promise<number> {
+  return integerAt([(await engine.client.hget(engine.keys.settings, name)) ?? '0'], 0);
+}
+
+/**
+ * The latest of all servers' clocks, which is written down: keys have a TTL, and what a clock that was wrong has made Redis forget must
+ * be refused when the clock is right again.
+ */
+async function readClock(engine: Engine, clock: RedisClock): Promise<number> {
+  const nowSec = Math.max(clock.latestSec(), await serverSec(engine, clock));
+  const written = integerAt([(await engine.client.hget(engine.keys.settings, 'clock')) ?? '0'], 0);
+  if (nowSec - written >= CLOCK_STEP_SEC)
+    await engine.run('raise', engine.keys.settings, 'clock', String(nowSec));
+  clock.note(written);
+  return Math.max(nowSec, written);
+}
+
+/** Unix seconds of the server that is ahead of the others. */
+async function serverSec(engine: Engine, clock: RedisClock): Promise<number> {
+  if (clock.argument().startsWith('-')) return 0;
+  const times = await Promise.all(mastersOf(engine.client).map((master) => master.time()));
+  return Math.max(0, ...times.map(([sec]) => Number(sec)));
+}
+
+/** Where the settlement feed stands, and what purge has reached. */
+export function cursors(
+  engine: Engine,
+): Pick<Store, 'settlementCursor' | 'advanceSettlementCursor' | 'purgeWatermark'> {
+  return {
+    settlementCursor: () => engine.verb('settlementCursor', () => counter(engine, 'settlement-cursor')),
+    advanceSettlementCursor: async (cursor) => {
+      checkCursor('cursor', cursor);
+      await engine.verb('advanceSettlementCursor', () =>
+        engine.runStrongly('raise', engine.keys.settings, 'settlement-cursor', String(cursor)),
+      );
+    },
+    purgeWatermark: () => engine.verb('purgeWatermark', () => counter(engine, 'watermark')),
+  };
+}
+
+/** Revocations: a mark in the account's slot, and the list that all gateways read. Repeating a revocation makes up for either. */
+export function revocations(engine: Engine): Pick<Store, 'revoke' | 'revocationsAfter'> {
+  const { keys } = engine;
+  const lists = [keys.revocationsByNumber, keys.revocationsByEnd];
+  return {
+    revoke: async (accountId, untilSec) => {
+      checkRevocation(accountId, untilSec);
+      await engine.verb('revoke', async () => {
+        const { account, revocation } = keys.of(accountId);
+        await engine.runStrongly('revoke-account', account, revocation, engine.clock(), String(untilSec));
+        await engine.runStrongly('list-revocation', keys.settings, ...lists, accountId, String(untilSec));
+      });
+    },
+    revocationsAfter: async (sequence) => {
+      checkCursor('sequence', sequence);
+      return engine.verb('revocationsAfter', async () => {
+        const answer = await engine.run('revocations-after', ...lists, String(sequence), String(MAX_PAGE));
+        return answer === '' ? [] : answer.split(',').map(toRevocation);
+      });
+    },
+  };
+}
+
+function toRevocation(row: string): Revocation {
+  const words = wordsOf(row);
+  const accountId = wordAt(words, 0);
+  checkAccountId(accountId);
+  return { accountId, untilSec: integerAt(words, 1), sequence: integerAt(words, 2) };
+}

@@ -1,0 +1,25 @@
+import { StoreError } from '../store.ts';
+import { toStoreError } from './failure.ts';
+
+/** What Redis says when a key holds something else than the store wrote; `user_script`: a script of ours stumbled over it. */
+const DAMAGE = /\bWRONGTYPE\b|\bDAMAGED\b|user_script:\d+: (?!.*\b(OOM|READONLY|MISCONF|NOREPLICAS)\b)/;
+
+/**
+ * What a command failed with, as the only error that a store rejects with. Never with the error itself as its cause: it carries the
+ * arguments of the command.
+ */
+export function judgeFailure(error: unknown, name: string): StoreError {
+  if (!(error instanceof StoreError) && error instanceof Error && DAMAGE.test(error.message)) {
+    return damaged(name);
+  }
+  return toStoreError(error, name);
+}
+
+/** The store holds something that this program does not write. */
+export function damaged(name: string): StoreError {
+  return new StoreError(
+    'corrupt',
+    `The store at ${name} is damaged or not a Sluice store: a key holds something else than was written. Configure another ` +
+      '`keyPrefix`, or restore a copy and run `sluice store new-generation`.',
+  );
+}

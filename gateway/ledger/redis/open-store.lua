@@ -1,0 +1,5 @@
+-- KEYS: settings. ARGV: generation of a new store, version. Answers version, clock and watermark.
+redis.call('HSETNX', KEYS[1], 'generation', ARGV[1])
+redis.call('HSETNX', KEYS[1], 'version', ARGV[2])
+local f = redis.call('HMGET', KEYS[1], 'version', 'clock', 'watermark')
+return f[1] .. ' ' .. (f[2] or '0') .. ' ' .. (f[3] or '0')
