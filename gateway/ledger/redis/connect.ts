@@ -36,6 +36,7 @@ export function createRedisClient(config: RedisStoreConfig, options: RedisClient
         ? new Cluster([...reach.nodes], clusterOptions(config, random))
         : new Redis({ ...redisOptions(config, random), replyMapping: 'legacy' });
     boundReplies(client, { maxBytes: maxBurstBytes, perMs: config.commandTimeoutMs });
+    connectEarly(client);
     tellReach(client, onReach);
     return client;
   } catch (error) {
@@ -60,7 +61,7 @@ export async function connectRedis(
     },
   });
   const limitMs = config.connectTimeoutMs + 3 * config.commandTimeoutMs;
-  const connected = client.connect().then(
+  const connected = connectAll(client).then(
     () => undefined,
     (error: unknown) => error,
   );
@@ -69,6 +70,44 @@ export async function connectRedis(
   client.disconnect();
   const words = reason ?? explainRedisFailure(failure);
   throw new StoreError('unavailable', `The store at ${nameRedis(config)} can't be used: ${words}.`);
+}
+
+/** A Cluster is ready when one of its nodes answers; the others are connected to by the first command for them, and refuse the next. */
+async function connectAll(client: RedisClient): Promise<void> {
+  await client.connect();
+  if (!(client instanceof Cluster)) return;
+  for (;;) {
+    const waited = client.nodes('master').find(({ status }) => status !== 'ready');
+    if (waited === undefined || client.status === 'end') return;
+    await changeOf(waited);
+  }
+}
+
+/** Resolves when a node of a Cluster is ready, or is given up; its place is then another's. */
+function changeOf(node: Redis): Promise<void> {
+  if (node.status === 'wait') node.connect().catch(() => {});
+  if (node.status === 'end') return new Promise(setImmediate);
+  return new Promise((resolve) => {
+    const done = (): void => {
+      node.off('ready', done).off('end', done);
+      resolve();
+    };
+    node.on('ready', done).on('end', done);
+  });
+}
+
+/**
+ * Connects to each node of a Cluster before there is a command for it: ioredis would connect with the first, and refuse what comes
+ * until that is done. Not before the Cluster is ready: the check of that is such a command.
+ */
+function connectEarly(client: RedisClient): void {
+  if (!(client instanceof Cluster)) return;
+  const connect = (node: Redis): void => {
+    if (client.status === 'ready' && node.status === 'wait') node.connect().catch(() => {});
+  };
+  // Not before the command that made the node known: it waits for the connection, and no other does.
+  client.on('+node', (node: Redis) => setImmediate(connect, node));
+  client.on('ready', () => client.nodes('master').forEach(connect));
 }
 
 async function within(limitMs: number, work: Promise<unknown>): Promise<unknown> {
