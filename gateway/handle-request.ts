@@ -6,7 +6,8 @@ import type { Catalog } from './catalog.ts';
 import { ENDPOINTS_PREFIX } from './endpoints/app.ts';
 import { GatewayError } from './errors.ts';
 import { sendError } from './flow/answer-failure.ts';
-import type { Exchange, ExchangeClient, UpgradeSocket } from './flow/exchange.ts';
+import { type ConnectionMemory, connectionMemory, type ExchangeClient } from './flow/connection-memory.ts';
+import type { Exchange, UpgradeSocket } from './flow/exchange.ts';
 import { type FlowDeps, type FlowOutcome, serve } from './flow/index.ts';
 import { StoreError } from './ledger/store.ts';
 import { clientAddress, throttleKey } from './proxy/client-address.ts';
@@ -119,7 +120,10 @@ function matchExchange(catalog: Catalog, arrival: Arrival, target: Target, recei
       'Nothing is served at this path. The operator sees why with: sluice routes METHOD URL',
     );
   }
-  return { ...arrival, receivedAtMs, config, service, target, client: describeClient(catalog, arrival.req) };
+  const { req, res, upgrade, sendContinue } = arrival;
+  const connection = connectionMemory(req.socket);
+  const client = describeClient(catalog, req, connection);
+  return { req, res, upgrade, sendContinue, receivedAtMs, config, service, target, client, connection };
 }
 
 /**
@@ -135,19 +139,24 @@ function matchService({ router }: Catalog, req: IncomingMessage, target: Target)
   return meant !== undefined && meant.price.kind !== 'free' ? meant : (service ?? meant);
 }
 
-function describeClient(catalog: Catalog, req: IncomingMessage): ExchangeClient {
+/** Without X-Forwarded-For it is the connection's own peer who asks, each time. */
+function describeClient(
+  { trusted }: Catalog,
+  req: IncomingMessage,
+  connection: ConnectionMemory,
+): ExchangeClient {
+  const forwardedFor = joined(req.headers['x-forwarded-for']);
+  if (forwardedFor === undefined && connection.peer?.trusted === trusted) return connection.peer.client;
   const { socket } = req;
-  const address = clientAddress(
-    socket.remoteAddress,
-    joined(req.headers['x-forwarded-for']),
-    catalog.trusted,
-  );
-  return {
+  const address = clientAddress(socket.remoteAddress, forwardedFor, trusted);
+  const client: ExchangeClient = {
     address,
     throttleKey: throttleKey(address),
-    trustedPeer: catalog.trusted.has(socket.remoteAddress ?? ''),
+    trustedPeer: trusted.has(socket.remoteAddress ?? ''),
     scheme: 'encrypted' in socket ? 'https' : 'http',
   };
+  if (forwardedFor === undefined) connection.peer = { trusted, client };
+  return client;
 }
 
 function joined(header: string | string[] | undefined): string | undefined {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Config, ServiceConfig } from '../../config/config.ts';
 import type { Target } from '../proxy/target.ts';
+import type { ConnectionMemory, ExchangeClient } from './connection-memory.ts';
 
 /** A WebSocket handshake: where its socket is, once payment was checked. */
 export interface UpgradeSocket {
@@ -25,15 +26,5 @@ export interface Exchange {
   /** The canonical target: matched, priced and forwarded. */
   readonly target: Target;
   readonly client: ExchangeClient;
-}
-
-/** Who asked. */
-export interface ExchangeClient {
-  /** IP address, after trusted proxies. */
-  readonly address: string;
-  /** What limits are counted by: the address, or an IPv6 /56. */
-  readonly throttleKey: string;
-  /** The peer is a declared proxy: what it says of the client is believed. */
-  readonly trustedPeer: boolean;
-  readonly scheme: 'http' | 'https';
+  readonly connection: ConnectionMemory;
 }

@@ -66,10 +66,12 @@ export function upstreamRequest(
   nowMs: number,
 ): UpstreamRequest {
   const { req, service, client, target } = exchange;
-  const path = upstreamPath({ ...target, query: forwardedQuery(exchange) }, service);
+  const query = forwardedQuery(exchange);
+  const path = upstreamPath(query === target.query ? target : { ...target, query }, service);
   const { set, isCredential } = compile(service);
   const headers = requestHeaders(req.rawHeaders, {
     isCredential,
+    credential: knownCredential(exchange),
     keepCookie: withoutSessionCookie,
     set,
     host:
@@ -92,6 +94,12 @@ export function upstreamRequest(
       headers: overrideHeaders(headers, Object.entries(planned).flat()),
     };
   return { origin: upstreamOrigin(service), path, headers };
+}
+
+/** The header that was read as a credential, by the same service's rules. */
+function knownCredential({ connection, service }: Exchange): RequestHeaderRules['credential'] {
+  const { lastRead } = connection;
+  return lastRead?.service === service ? lastRead : undefined;
 }
 
 /** Forwards a request that was paid for (or is free) and streams the answer back. */

@@ -1,5 +1,10 @@
 import { GatewayError } from '../errors.ts';
-import { type CredentialCandidate, type CredentialReading, readCredentials } from '../l402/credential.ts';
+import {
+  type CredentialCandidate,
+  type CredentialReading,
+  onlyCredentialHeader,
+  readCredentials,
+} from '../l402/credential.ts';
 import { readSession } from '../session/read-session.ts';
 import type { SessionTable } from '../session/table.ts';
 import type { Exchange } from './exchange.ts';
@@ -15,13 +20,28 @@ const QUERY_PARAMETER = 't';
 export function readCredential(exchange: Exchange, sessions: SessionTable): CredentialReading {
   const { service, req, target } = exchange;
   const queryToken = service.credentialInQuery ? queryParameter(target.query) : undefined;
-  const reading = readCredentials(req.rawHeaders, {
-    ...(service.credentialHeader === undefined ? {} : { credentialHeader: service.credentialHeader }),
-    ...(queryToken === undefined ? {} : { queryToken }),
-  });
+  const reading =
+    queryToken === undefined
+      ? readHeaders(exchange)
+      : readCredentials(req.rawHeaders, { credentialHeader: service.credentialHeader, queryToken });
   if (service.session !== true || reading.candidates.length > 0) return reading;
   const candidates = sessionCandidates(exchange, sessions);
   return candidates.length === 0 ? reading : { candidates };
+}
+
+/** The very reading of the request before, when this one carries the same header: the verifier knows its candidates again. */
+function readHeaders({ req, service, connection }: Exchange): CredentialReading {
+  const { rawHeaders } = req;
+  const at = onlyCredentialHeader(rawHeaders, service);
+  if (at === -1) return readCredentials(rawHeaders, service);
+  const name = rawHeaders[at] ?? '';
+  const value = rawHeaders[at + 1] ?? '';
+  const last = connection.lastRead;
+  if (last !== undefined && last.value === value && last.name === name && last.service === service)
+    return last.reading;
+  const reading = readCredentials(rawHeaders, service);
+  if (reading.candidates.length > 0) connection.lastRead = { name, value, service, reading };
+  return reading;
 }
 
 function sessionCandidates(exchange: Exchange, sessions: SessionTable): readonly CredentialCandidate[] {

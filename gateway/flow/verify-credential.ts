@@ -96,22 +96,32 @@ export function createCredentialVerifier(deps: VerifierDeps): CredentialVerifier
     sizeCalculation: () => GRANT_BYTES,
   });
   const chains = createChains(deps);
+  /** By the very candidate: the same header on the same connection is read once. */
+  const known = new WeakMap<CredentialCandidate, VerifiedCredential>();
   const lookUp = (
     credential: CredentialCandidate,
     service: ServiceConfig,
     clientKey: string,
   ): VerifiedCredential | Verification => {
-    const key = hash('sha256', `${service.name}\n${credential.cacheKey}`, 'base64');
-    const known = cache.get(key);
-    if (known !== undefined) {
+    const again = known.get(credential);
+    // The macaroons of one candidate may be for several services, of which it was looked up for one.
+    if (again !== undefined && again.grant.minted.service === service.name) {
       deps.onLookup?.('hit');
-      return known;
+      return again;
+    }
+    const key = hash('sha256', `${service.name}\n${credential.cacheKey}`, 'base64');
+    const cached = cache.get(key);
+    if (cached !== undefined) {
+      deps.onLookup?.('hit');
+      known.set(credential, cached);
+      return cached;
     }
     deps.onLookup?.('miss');
     const grant = firstGrant(credential, service, chains.of(clientKey));
     if ('kind' in grant) return grant;
     const verified = { grant, redeemed: false };
     cache.set(key, verified);
+    known.set(credential, verified);
     return verified;
   };
 

@@ -75,6 +75,20 @@ export function readCredentials(
 }
 
 /**
+ * Where in `rawHeaders` the only header stands in which a credential may be: the index of its name; -1 when there is none, or more
+ * than one.
+ */
+export function onlyCredentialHeader(rawHeaders: readonly string[], options: CredentialOptions = {}): number {
+  let at = -1;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    if (placeOf(rawHeaders[index] ?? '', options) === undefined) continue;
+    if (at !== -1) return -1;
+    at = index;
+  }
+  return at;
+}
+
+/**
  * What of a request header may be forwarded to the upstream: the value itself when it holds no payment credential,
  * `undefined` when it holds nothing else, and the rest when both stand in one value. Removes what {@link readCredentials}
  * finds, broken credentials too, and those of the `Payment` scheme.

@@ -33,6 +33,8 @@ export interface HeadersToSet {
 /** How to make the upstream's request headers. */
 export interface RequestHeaderRules {
   readonly isCredential: IsCredential;
+  /** A header of this request of which it is known: it is not asked again. */
+  readonly credential?: { readonly name: string; readonly value: string } | undefined;
   /** What of a Cookie header is forwarded; `undefined`: nothing. Absent: all of it. */
   readonly keepCookie?: (value: string) => string | undefined;
   readonly peer: RequestPeer;
@@ -93,7 +95,9 @@ function gather(
   const { lower, folded, request: role } = nameFacts(name);
   switch (role) {
     case 'pass':
-      if (named?.has(lower) || rules.set.names.has(folded) || rules.isCredential(lower, value)) return;
+      if (named?.has(lower) || rules.set.names.has(folded)) return;
+      if (value === rules.credential?.value && name === rules.credential.name) return;
+      if (rules.isCredential(lower, value)) return;
       into.flat.push(name, value);
       return;
     case 'cookie':
