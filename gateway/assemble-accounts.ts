@@ -50,8 +50,8 @@ export interface ReconcilerParts extends FeedParts {
   readonly catalog: () => Catalog;
 }
 
-/** Payments that are remembered as counted. */
-const MAX_COUNTED = 20_000;
+/** Payments that are remembered as counted, and as told. */
+const MAX_REMEMBERED = 20_000;
 
 /** What {@link assembleAccounts} needs. */
 export interface AccountsParts {
@@ -63,7 +63,9 @@ export interface AccountsParts {
 /** Makes what is shared about accounts; nothing runs until the feed is started. */
 export function assembleAccounts({ nowMs, bus = noBus() }: AccountsParts): Accounts {
   const events = createAccountEvents();
-  const counted = new LRUCache<string, true>({ max: MAX_COUNTED });
+  const counted = new LRUCache<string, true>({ max: MAX_REMEMBERED });
+  /** Payments that all have been told of: each gateway has a feed of its own, and one of them is enough. */
+  const announced = new LRUCache<string, true>({ max: MAX_REMEMBERED });
   const listeners = new Set<(paymentHash: string) => void>();
   const creditListeners = new Set<(accountId: string) => void>();
   const settled = (paymentHash: string): void => {
@@ -72,18 +74,15 @@ export function assembleAccounts({ nowMs, bus = noBus() }: AccountsParts): Accou
   const credited = (accountId: string): void => {
     for (const listener of creditListeners) listener(accountId);
   };
-  const tellOthers = (paymentHash: string, accountId: string): void => {
-    bus.publish({ kind: 'settled', paymentHash });
-    bus.publish({ kind: 'credited', accountId });
-  };
   const hear = (news: BusNews): void => {
     switch (news.kind) {
       case 'settled':
-        // Perhaps a top-up, which the gateway that tells of it has counted.
-        counted.set(news.paymentHash, true);
+        announced.set(news.paymentHash, true);
         settled(news.paymentHash);
         return;
       case 'credited':
+        counted.set(news.paymentHash, true);
+        settled(news.paymentHash);
         credited(news.accountId);
         events.touch(news.accountId);
         return;
@@ -95,10 +94,15 @@ export function assembleAccounts({ nowMs, bus = noBus() }: AccountsParts): Accou
   };
   // Whoever credits a payment here tells the same. What is only repeated was told by the gateway that credited it.
   const told: Pick<ApplyDeps, 'onSettled' | 'onOfferSettled' | 'onCredited'> = {
-    onSettled: settled,
+    onSettled(paymentHash) {
+      settled(paymentHash);
+      if (announced.has(paymentHash)) return;
+      announced.set(paymentHash, true);
+      bus.publish({ kind: 'settled', paymentHash });
+    },
     onOfferSettled: ({ paymentHash, accountId, outcome }) => {
       counted.set(paymentHash, true);
-      if (outcome === 'credited') tellOthers(paymentHash, accountId);
+      if (outcome === 'credited') bus.publish({ kind: 'credited', accountId, paymentHash });
     },
     onCredited: ({ accountId, balanceMsat }) => {
       credited(accountId);
@@ -121,7 +125,7 @@ export function assembleAccounts({ nowMs, bus = noBus() }: AccountsParts): Accou
       settled(paymentHash);
       credited(accountId);
       events.touch(accountId);
-      tellOthers(paymentHash, accountId);
+      bus.publish({ kind: 'credited', accountId, paymentHash });
     },
     close: bus.subscribe(hear),
     startFeed: (parts) => createSettlementFeed({ ...parts, ...told }),

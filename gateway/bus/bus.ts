@@ -3,11 +3,11 @@
  * store or the node, as does in time who heard nothing. So a lost message costs a second or so, and a forged one a look-up.
  */
 export type BusMessage =
-  /** A payment was credited to the account: a stream that is held for it may go on. */
-  | { readonly kind: 'credited'; readonly accountId: string }
+  /** The sender credited this payment to the account, and counted it: a stream that is held for it may go on. */
+  | { readonly kind: 'credited'; readonly accountId: string; readonly paymentHash: string }
   /** The account is revoked: its streams and passes end. */
   | { readonly kind: 'revoked'; readonly accountId: string }
-  /** A payment came in: whoever waits for this invoice may be answered, and its place is free. */
+  /** The node reported this payment: whoever waits for the invoice may be answered, and its place is free. */
   | { readonly kind: 'settled'; readonly paymentHash: string };
 
 /** What a listener hears: a message of another process, or that messages may have been lost, so that the store is to be asked now. */

@@ -181,7 +181,7 @@ test('each named package works in its one place', () => {
     'http-proxy-middleware': /^gateway\/proxy\//,
     'prom-client': /^gateway\/observe\//,
     pino: /^gateway\/observe\//,
-    ioredis: /^gateway\/ledger\//,
+    ioredis: /^gateway\/(ledger|bus)\//,
     'macaroons.js': /^gateway\/l402\//,
     bolt11: /^node\//,
     zod: /^(config|node|client)\//,
