@@ -10,9 +10,9 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 RUN node -e "require('./node_modules/secp256k1/bindings')" 2>/dev/null \
  || ( apt-get update \
    && apt-get install -y --no-install-recommends python3 make g++ \
-   && cd node_modules/secp256k1 \
-   && node /usr/local/lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js rebuild --nodedir=/usr/local \
-   && cd /app && node -e "require('./node_modules/secp256k1/bindings')" )
+   && node /usr/local/lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js rebuild \
+        --directory=node_modules/secp256k1 --nodedir=/usr/local \
+   && node -e "require('./node_modules/secp256k1/bindings')" )
 COPY tsconfig.json tsconfig.build.json ./
 COPY gateway gateway
 COPY node node
@@ -32,7 +32,8 @@ COPY LICENSE ./
 # The `sluice` command, for `docker exec`.
 RUN ln -s /app/gateway/cli/sluice.js /usr/local/bin/sluice \
  && mkdir /data && chown node:node /data && chmod 700 /data
-USER node
+# `node` of the base image, by number: Kubernetes looks whether it is root.
+USER 1000:1000
 # Master key, admin token, ledger: what is lost with it can't be made again.
 VOLUME /data
 EXPOSE 8402
