@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { buildConnector, type Dispatcher, Pool } from 'undici';
+import { ExchangeCut, exchangeJson, type JsonAnswer } from './json-exchange.ts';
 import { NodeError } from './node.ts';
 
 /** How to reach a node's HTTP interface. */
@@ -32,9 +33,13 @@ export interface NodeRequest {
 }
 
 /** A complete answer; `body` is JSON, or `undefined` when it was none. */
-export interface NodeAnswer {
-  readonly status: number;
-  readonly body: unknown;
+export type NodeAnswer = JsonAnswer;
+
+/** A request whose answer comes line by line. */
+export interface NodeStreamRequest extends NodeRequest {
+  readonly signal: AbortSignal;
+  /** Lines for which it says no are dropped before they become text; absent: all are read. */
+  readonly keeps?: (line: Buffer) => boolean;
 }
 
 /** An answer that comes line by line. */
@@ -48,7 +53,7 @@ export interface NodeLines {
 export interface NodeHttp {
   exchange(request: NodeRequest): Promise<NodeAnswer>;
   /** A streaming answer. Only `signal` bounds its duration; connecting is bounded by `timeoutMs`. */
-  stream(request: NodeRequest & { readonly signal: AbortSignal }): Promise<NodeLines>;
+  stream(request: NodeStreamRequest): Promise<NodeLines>;
   close(): Promise<void>;
 }
 
@@ -59,6 +64,12 @@ const CERTIFICATE_CODES =
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_LINE_BYTES = 1024 * 1024;
 
+/**
+ * How long an idle connection is kept, ms: a new one costs both sides a TLS handshake, which a lone challenge would wait for. LND never
+ * closes one; the usual proxies before it do after a minute, and must not do so while we send.
+ */
+const KEEP_ALIVE_MS = 30_000;
+
 /** Opens connections to a node when they are needed. @throws NodeError `unreachable` for a URL or certificate that is none. */
 export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
   const url = URL.parse(options.url);
@@ -68,7 +79,11 @@ export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
   const basePath = url.pathname.replace(/\/+$/, '');
   const common = { connect: connector(options, url.hostname), pipelining: 1, allowH2: false } as const;
   // A feed or a payment holds its connection for long: it must not take one from the short exchanges.
-  const short = new Pool(url.origin, { ...common, connections: options.concurrency });
+  const short = new Pool(url.origin, {
+    ...common,
+    connections: options.concurrency,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+  });
   const long = new Pool(url.origin, {
     ...common,
     connections: options.concurrency,
@@ -79,41 +94,43 @@ export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
   let underWay = 0;
   let streaming = 0;
 
-  const send = (pool: Pool, request: NodeRequest, signal: AbortSignal) =>
-    pool.request({
-      method: request.method,
-      path: basePath + request.path,
-      headers: { ...options.headers, 'content-type': 'application/json', accept: 'application/json' },
-      body: request.body === undefined ? null : JSON.stringify(request.body),
-      signal,
-    });
+  const headers = Object.entries({
+    ...options.headers,
+    'content-type': 'application/json',
+    accept: 'application/json',
+  }).flat();
+  const dispatched = ({ method, path, body }: NodeRequest) => ({
+    method,
+    path: basePath + path,
+    headers,
+    body: body === undefined ? null : JSON.stringify(body),
+  });
 
   return {
     async exchange(request) {
       if (underWay >= options.concurrency) throw busy(options.concurrency);
       underWay += 1;
-      const deadline = startDeadline(options.timeoutMs, request.signal);
+      const { signal, maxBytes = MAX_ANSWER_BYTES } = request;
       try {
-        const response = await send(short, request, deadline.signal);
-        return { status: response.statusCode, body: await readJson(response, request.maxBytes) };
+        const limits = { timeoutMs: options.timeoutMs, maxBytes, signal };
+        return await exchangeJson(short, dispatched(request), limits);
       } catch (error) {
-        throw explain(error, host, deadline);
+        throw explain(error, host);
       } finally {
-        deadline.stop();
         underWay -= 1;
       }
     },
     async stream(request) {
       if (streaming >= options.concurrency) throw busy(options.concurrency);
       streaming += 1;
-      try {
-        const response = await send(long, request, request.signal);
-        const release = () => {
-          streaming -= 1;
-        };
-        return { status: response.statusCode, lines: readLines(response, host, release) };
-      } catch (error) {
+      const release = (): void => {
         streaming -= 1;
+      };
+      try {
+        const response = await long.request({ ...dispatched(request), signal: request.signal });
+        return { status: response.statusCode, lines: readLines(response, host, release, request.keeps) };
+      } catch (error) {
+        release();
         throw explain(error, host);
       }
     },
@@ -153,53 +170,11 @@ function connector(options: NodeHttpOptions, hostname: string): buildConnector.c
   };
 }
 
-interface Deadline {
-  readonly signal: AbortSignal;
-  state(): 'running' | 'over' | 'given-up';
-  stop(): void;
-}
-
-function startDeadline(timeoutMs: number, outer: AbortSignal | undefined): Deadline {
-  const controller = new AbortController();
-  let state: ReturnType<Deadline['state']> = 'running';
-  const end = (next: 'over' | 'given-up') => {
-    state = next;
-    controller.abort();
-  };
-  const timer = setTimeout(end, timeoutMs, 'over');
-  const giveUp = () => end('given-up');
-  outer?.addEventListener('abort', giveUp, { once: true });
-  if (outer?.aborted) giveUp();
-  return {
-    signal: controller.signal,
-    state: () => state,
-    stop() {
-      clearTimeout(timer);
-      outer?.removeEventListener('abort', giveUp);
-    },
-  };
-}
-
-async function readJson(response: Dispatcher.ResponseData, maxBytes = MAX_ANSWER_BYTES): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response.body) {
-    size += chunk.length;
-    if (size > maxBytes)
-      throw new NodeError('protocol', `The node's answer is longer than ${maxBytes} bytes.`);
-    chunks.push(chunk);
-  }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
-  } catch {
-    return undefined;
-  }
-}
-
 async function* readLines(
   response: Dispatcher.ResponseData,
   host: string,
   release: () => void,
+  keeps: (line: Buffer) => boolean = () => true,
 ): AsyncGenerator<string> {
   let rest: Buffer = Buffer.alloc(0);
   try {
@@ -207,7 +182,8 @@ async function* readLines(
       const bytes: Buffer = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
       let start = 0;
       for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
-        if (end > start) yield bytes.toString('utf8', start, end);
+        const line = bytes.subarray(start, end);
+        if (line.length > 0 && keeps(line)) yield line.toString('utf8');
         start = end + 1;
       }
       rest = bytes.subarray(start);
@@ -215,7 +191,7 @@ async function* readLines(
         throw new NodeError('protocol', `The node sent a line longer than ${MAX_LINE_BYTES} bytes.`);
       }
     }
-    if (rest.length > 0) yield rest.toString('utf8');
+    if (rest.length > 0 && keeps(rest)) yield rest.toString('utf8');
   } catch (error) {
     throw explain(error, host);
   } finally {
@@ -251,13 +227,14 @@ function busy(concurrency: number): NodeError {
 }
 
 /** undici's and the system's errors as ours. Their texts hold addresses and no headers; only codes are passed on. */
-function explain(error: unknown, host: string, deadline?: Deadline): NodeError {
+function explain(error: unknown, host: string): NodeError {
   if (error instanceof NodeError) return error;
-  if (deadline?.state() === 'over') {
-    return new NodeError('timeout', `The node at ${host} did not answer in time.`, { cause: error });
-  }
-  if (deadline?.state() === 'given-up') {
-    return new NodeError('timeout', `The caller did not wait for the node at ${host}.`, { cause: error });
+  if (error instanceof ExchangeCut) {
+    const why = {
+      over: `The node at ${host} did not answer in time.`,
+      'given-up': `The caller did not wait for the node at ${host}.`,
+    };
+    return new NodeError('timeout', why[error.reason], { cause: error });
   }
   const code = codeOf(error);
   if (CERTIFICATE_CODES.test(code)) {

@@ -15,6 +15,9 @@ import { ask } from './receive.ts';
 const PAGE = 250;
 const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 
+const SETTLED = Buffer.from('SETTLED');
+const ERROR = Buffer.from('"error"');
+
 /** Pages read to find the first settlement: a bound against a node that never ends, 25 million invoices. */
 const MAX_PAGES = 100_000;
 
@@ -47,7 +50,7 @@ export async function* settlements(
 /** The subscription after a settle index above 0, which LND answers in order and without a gap. */
 async function* after(http: NodeHttp, settleIndex: number, signal: AbortSignal): AsyncGenerator<Settlement> {
   let last = settleIndex;
-  for await (const settlement of subscribe(http, `settle_index=${settleIndex}`, signal)) {
+  for await (const settlement of subscribe(http, `settle_index=${settleIndex}`, signal, mayMatter)) {
     // What settles while LND collects the backlog comes twice.
     if (settlement === undefined || settlement.cursor <= last) continue;
     last = settlement.cursor;
@@ -88,6 +91,7 @@ async function* subscribe(
   http: NodeHttp,
   query: string,
   signal: AbortSignal,
+  keeps: (line: Buffer) => boolean = () => true,
 ): AsyncGenerator<Settlement | undefined> {
   if (signal.aborted) return;
   const stop = new AbortController();
@@ -95,7 +99,7 @@ async function* subscribe(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const path = `/v1/invoices/subscribe?${query}`;
-    const { lines } = await http.stream({ method: 'GET', path, signal: stop.signal });
+    const { lines } = await http.stream({ method: 'GET', path, signal: stop.signal, keeps });
     for await (const line of lines) yield readLine(line);
     if (!signal.aborted) throw new NodeError('unreachable', 'LND ended the subscription to invoices.');
   } finally {
@@ -104,8 +108,12 @@ async function* subscribe(
   }
 }
 
+/** Most lines are added invoices, one for each challenge: to parse them would cost more than to serve the challenge's proxy part. */
+function mayMatter(line: Buffer): boolean {
+  return line.includes(SETTLED) || line.includes(ERROR);
+}
+
 function readLine(line: string): Settlement | undefined {
-  // Most lines are added invoices. Parsing each would cost more than serving its challenge's proxy part.
   if (!line.includes('SETTLED') && !line.includes('"error"')) return undefined;
   const message = parseLine(line);
   const error = readError(message);
