@@ -73,6 +73,11 @@ export async function chargeCall(
   }
 }
 
+const NOTHING_TO_END: Pick<Charge, 'mustEnd' | 'end'> = {
+  mustEnd: () => false,
+  end: () => Promise.resolve(),
+};
+
 /** A pass takes nothing, and asks no store. */
 export function passCharge({ minted, validUntilSec }: Grant): Charge {
   const { accountId } = minted;
@@ -81,8 +86,8 @@ export function passCharge({ minted, validUntilSec }: Grant): Charge {
     validUntilSec,
     amountMsat: ZERO_MSAT,
     balanceMsat: undefined,
-    mustEnd: () => false,
-    end: () => Promise.resolve(),
+    mustEnd: NOTHING_TO_END.mustEnd,
+    end: NOTHING_TO_END.end,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { ServiceConfig } from '../../config/config.ts';
 import { isCredentialHeader } from '../l402/credential.ts';
 import { formatPrice } from '../pricing/format-price.ts';
-import { type ForwardExchange, type ForwardOutcome, forward } from '../proxy/forward.ts';
+import { type ForwardOutcome, type ForwardTimeouts, forward } from '../proxy/forward.ts';
 import {
   type HeadersToSet,
   headersToSet,
@@ -9,6 +9,7 @@ import {
   type RequestHeaderRules,
   requestHeaders,
 } from '../proxy/headers.ts';
+import type { UploadTap } from '../proxy/request-body.ts';
 import type { Upstreams } from '../proxy/upstream.ts';
 import { upstreamAuthority, upstreamOrigin, upstreamPath } from '../proxy/upstream-path.ts';
 import { withoutSessionCookie } from '../session/cookie.ts';
@@ -42,6 +43,7 @@ interface CompiledService {
   readonly set: HeadersToSet;
   readonly isCredential: RequestHeaderRules['isCredential'];
   readonly priceText: string;
+  readonly timeouts: ForwardTimeouts;
 }
 
 const compiled = new WeakMap<ServiceConfig, CompiledService>();
@@ -54,6 +56,11 @@ function compile(service: ServiceConfig): CompiledService {
     set: headersToSet(service.requestHeaders),
     isCredential: (name, value) => isCredentialHeader(name, value, { credentialHeader }),
     priceText: formatPrice(service.price),
+    timeouts: {
+      connectMs: service.connectTimeoutMs,
+      headersMs: service.headersTimeoutMs,
+      idleMs: service.idleTimeoutMs,
+    },
   };
   compiled.set(service, made);
   return made;
@@ -110,6 +117,7 @@ export function forwardRequest(
   body: Buffer | undefined,
 ): Promise<ForwardOutcome> {
   const { req, res, service } = exchange;
+  const metered = charge?.metered;
   const startedAtMs = deps.nowMs();
   const { origin, path, headers } = upstreamRequest(exchange, charge, startedAtMs);
   return forward(deps.upstreams, {
@@ -119,15 +127,12 @@ export function forwardRequest(
     path,
     method: req.method ?? 'GET',
     headers,
-    timeouts: {
-      connectMs: service.connectTimeoutMs,
-      headersMs: service.headersTimeoutMs,
-      idleMs: service.idleTimeoutMs,
-    },
+    timeouts: compile(service).timeouts,
     maxBodyBytes: service.maxBodyBytes,
     sendContinue: exchange.sendContinue,
-    ...(body === undefined ? {} : { body }),
-    ...(charge?.metered === undefined ? {} : meteredTaps(charge.metered)),
+    body,
+    tap: metered && meteredTap(metered),
+    uploadTap: metered && uploadTapOf(metered),
     onHead: (status, upstreamHeaders) => {
       deps.onUpstreamHead(service, deps.nowMs() - startedAtMs);
       if (charge === undefined) return [];
@@ -137,10 +142,9 @@ export function forwardRequest(
   });
 }
 
-function meteredTaps(metered: MeteredCharge): Pick<ForwardExchange, 'tap' | 'uploadTap'> {
-  const { meter } = metered;
+function uploadTapOf({ meter }: MeteredCharge): UploadTap | undefined {
   const counts = meter.terms.price.unit === 'byte' && meter.terms.count !== 'response';
-  return { tap: meteredTap(metered), ...(counts ? { uploadTap: meter.upload } : {}) };
+  return counts ? meter.upload : undefined;
 }
 
 /** Remembers why: the answer to the client depends on it. */

@@ -20,19 +20,27 @@ export interface SettleDeps {
   readonly isCutting: () => boolean;
 }
 
+/** Most ends change nothing in the ledger, and wait for nobody. */
+const NOTHING_TO_END = { kept: Promise.resolve(false), refunded: Promise.resolve(true) } as const;
+
 /**
  * Ends the charge of a request: gives the money back when the upstream (not the client) failed before its first byte, or
  * answered with a status that is not charged for.
  * @returns whether it was given back
  */
-export async function settle(
-  { unsettled, isCutting }: SettleDeps,
+export function settle(
+  deps: SettleDeps,
   exchange: Exchange,
   charge: Charge,
   forwarded: ForwardOutcome,
 ): Promise<boolean> {
-  const how = endOf(exchange, forwarded, isCutting);
-  if (charge.mustEnd(how)) await unsettled.settle(() => charge.end(how));
+  const how = endOf(exchange, forwarded, deps.isCutting);
+  if (charge.mustEnd(how)) return end(deps, charge, how);
+  return how === 'refunded' ? NOTHING_TO_END.refunded : NOTHING_TO_END.kept;
+}
+
+async function end({ unsettled }: SettleDeps, charge: Charge, how: AttemptEnd): Promise<boolean> {
+  await unsettled.settle(() => charge.end(how));
   return how === 'refunded';
 }
 

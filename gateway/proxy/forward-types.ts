@@ -27,7 +27,7 @@ export interface ForwardExchange {
   /** A longer request body ends in `body-too-large`. */
   readonly maxBodyBytes: number;
   /** The request's body when it was read already. */
-  readonly body?: Buffer;
+  readonly body?: Buffer | undefined;
   /** Sends `100 Continue`, once the upstream is ready for the body. */
   readonly sendContinue?: (() => void) | undefined;
   /**
@@ -35,9 +35,9 @@ export interface ForwardExchange {
    * of the same name), or `discard` to drop the response: then nothing is written and the caller answers.
    */
   readonly onHead: (status: number, headers: readonly string[]) => readonly string[] | 'discard';
-  readonly tap?: ResponseTap;
+  readonly tap?: ResponseTap | undefined;
   /** Watches the request's body on its way to the upstream. */
-  readonly uploadTap?: UploadTap;
+  readonly uploadTap?: UploadTap | undefined;
 }
 
 /** How an upstream failed before its response began. */

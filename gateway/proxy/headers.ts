@@ -148,14 +148,15 @@ function addForwarded(from: Gathered, peer: RequestPeer, taken: ReadonlySet<stri
   const address = plainAddress(peer.address);
   const trusted = peer.trusted;
   const { flat } = from;
-  const put = (name: string, lower: string, value: string) => {
-    if (value !== '' && !taken.has(lower)) flat.push(name, value);
-  };
-  put('X-Forwarded-For', 'x-forwarded-for', trusted ? joined(from.forwardedFor, address) : address);
-  put('X-Forwarded-Proto', 'x-forwarded-proto', (trusted && from.forwardedProto) || peer.proto);
-  put('X-Forwarded-Host', 'x-forwarded-host', (trusted && from.forwardedHost) || peer.authority);
+  const hops = trusted ? joined(from.forwardedFor, address) : address;
+  if (hops !== '' && !taken.has('x-forwarded-for')) flat.push('X-Forwarded-For', hops);
+  const proto = (trusted && from.forwardedProto) || peer.proto;
+  if (!taken.has('x-forwarded-proto')) flat.push('X-Forwarded-Proto', proto);
+  const host = (trusted && from.forwardedHost) || peer.authority;
+  if (host !== '' && !taken.has('x-forwarded-host')) flat.push('X-Forwarded-Host', host);
+  if (taken.has('forwarded')) return;
   const element = forwardedElement(address, peer);
-  put('Forwarded', 'forwarded', trusted ? joined(from.forwarded, element) : element);
+  flat.push('Forwarded', trusted ? joined(from.forwarded, element) : element);
 }
 
 /** RFC 7239, 4: an IPv6 address and a host with a port need quotes. Neither can hold a quote (target.ts). */
@@ -245,12 +246,12 @@ function without(flat: readonly string[], names: ReadonlySet<string>): string[] 
 /** Puts headers over others: what has the same name falls away, or one that an upstream may take for it. Both are flat lists; `over` is short. */
 export function overrideHeaders(flat: string[], over: readonly string[]): string[] {
   if (over.length === 0) return flat;
-  const names = new Set<string>();
-  for (let i = 0; i < over.length; i += 2) names.add(nameFacts(over[i] ?? '').folded);
+  const names: string[] = [];
+  for (let i = 0; i < over.length; i += 2) names.push(nameFacts(over[i] ?? '').folded);
   const kept: string[] = [];
   for (let i = 0; i + 1 < flat.length; i += 2) {
     const name = flat[i] ?? '';
-    if (!names.has(nameFacts(name).folded)) kept.push(name, flat[i + 1] ?? '');
+    if (!names.includes(nameFacts(name).folded)) kept.push(name, flat[i + 1] ?? '');
   }
   for (const part of over) kept.push(part);
   return kept;

@@ -24,30 +24,27 @@ export interface Upstreams {
   destroy(): Promise<void>;
 }
 
-interface KeptPool {
-  readonly origin: string;
-  readonly pool: Pool;
-}
-
 /**
  * Makes the connection pools: one per origin and connect timeout. A pool has no bound of its own: the clients' connections are
  * bounded (`maxConnections`), and a request that waited for a free connection would be a request that was paid and stands still.
  */
 export function createUpstreams(options: UpstreamOptions = {}): Upstreams {
-  const pools = new Map<string, KeptPool>();
+  /** By origin, then by connect timeout: nothing is put together to find one. */
+  const pools = new Map<string, Map<number, Pool>>();
   const sweep = startSweep(options.sweepIntervalMs ?? 250);
   const closing = new Set<Promise<unknown>>();
 
-  const retire = (key: string, end: (pool: Pool) => Promise<void>) => {
-    const kept = pools.get(key);
-    if (kept === undefined) return;
-    pools.delete(key);
-    const done = end(kept.pool).catch(() => {});
-    closing.add(done);
-    done.finally(() => closing.delete(done));
+  const retire = (origin: string, end: (pool: Pool) => Promise<void>) => {
+    const kept = [...(pools.get(origin)?.values() ?? [])];
+    pools.delete(origin);
+    for (const pool of kept) {
+      const done = end(pool).catch(() => {});
+      closing.add(done);
+      done.finally(() => closing.delete(done));
+    }
   };
   const retireAll = async (end: (pool: Pool) => Promise<void>) => {
-    for (const key of [...pools.keys()]) retire(key, end);
+    for (const origin of [...pools.keys()]) retire(origin, end);
     await Promise.all(closing);
     sweep.stop();
   };
@@ -55,16 +52,17 @@ export function createUpstreams(options: UpstreamOptions = {}): Upstreams {
   return {
     sweep,
     pool(origin, connectTimeoutMs) {
-      const key = `${connectTimeoutMs} ${origin}`;
-      const kept = pools.get(key);
-      if (kept !== undefined) return kept.pool;
+      const ofOrigin = pools.get(origin);
+      const kept = ofOrigin?.get(connectTimeoutMs);
+      if (kept !== undefined) return kept;
       const pool = newPool(origin, connectTimeoutMs, options);
-      pools.set(key, { origin, pool });
+      if (ofOrigin === undefined) pools.set(origin, new Map([[connectTimeoutMs, pool]]));
+      else ofOrigin.set(connectTimeoutMs, pool);
       return pool;
     },
     retain(origins) {
-      for (const [key, kept] of [...pools]) {
-        if (!origins.has(kept.origin)) retire(key, (pool) => pool.close());
+      for (const origin of [...pools.keys()]) {
+        if (!origins.has(origin)) retire(origin, (pool) => pool.close());
       }
     },
     close: () => retireAll((pool) => pool.close()),
