@@ -4,6 +4,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatReport } from './report.ts';
 import { runChaos } from './run.ts';
+import { STORES } from './store-under-fault.ts';
 
 /*
  * `npm run test:chaos`: gateways on one store and one node, killed and frozen while a thousand clients buy, stream and cheat. In the
@@ -32,7 +33,7 @@ const options = {
   clients: whole('clients', values.clients ?? String(Math.ceil((seconds * 1000) / 300)), 1, 1_000_000),
   gateways: whole('gateways', values.gateways, 1, 16),
   atOnce: whole('at-once', values['at-once'], 1, 1_000),
-  store: oneOf('store', values.store, ['sqlite']),
+  store: oneOf('store', values.store, STORES),
 };
 
 console.log(

@@ -1,8 +1,9 @@
 import type { Books } from './books.ts';
+import type { Check } from './evidence.ts';
 import type { FaultCounts } from './run-faults.ts';
 import type { Plan } from './schedule.ts';
+import { tallyOf } from './tally.ts';
 import type { Served } from './upstream.ts';
-import type { Check } from './verify.ts';
 
 /** What a run came to. */
 export interface Report {
@@ -19,6 +20,7 @@ const FAULTS_SHOWN = 10;
 /** For people, and for whoever counts passed and failed tests. */
 export function formatReport(report: Report): string {
   const { plan, guarantee, faultCounts, books, checks } = report;
+  const tally = tallyOf(books);
   const failed = checks.filter(({ faults }) => faults.length > 0).length;
   return [
     '',
@@ -26,6 +28,10 @@ export function formatReport(report: Report): string {
     `faults: ${inWords(faultCounts)}`,
     `clients: ${inWords(countBy(plan.clients, ({ behaviour }) => behaviour))}`,
     `requests: ${books.sent.length} sent; ${inWords(countBy(books.sent, ({ status, end }) => `${status ?? 'no answer'} ${end}`))}`,
+    `answered: ${tally.callsAnswered} calls (${tally.callsRepeated} repeated under one key), ${tally.passUses} by pass, ` +
+      `${tally.downloads} downloads, ${tally.streams} streams of ${tally.streamedSec} s`,
+    `top-ups: ${tally.topUps}, of them ${tally.topUpsHeard} that the gateways had to hear of; cheats: ${tally.cheats}, and ` +
+      `${tally.contests} requests for calls that were paid once`,
     `payments: ${inWords(countBy([...books.bought.values()], ({ payment, service }) => `${service} ${payment.kind}`))}`,
     `given up: ${inWords(books.givenUp)}`,
     '',

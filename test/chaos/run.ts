@@ -8,7 +8,8 @@ import { runFaults } from './run-faults.ts';
 import { planRun, type Target } from './schedule.ts';
 import { createSender } from './sender.ts';
 import type { Shopper } from './shopper.ts';
-import { sqliteStore } from './store-under-fault.ts';
+import { prepareStore, type StoreKind } from './store-under-fault.ts';
+import { checkEverythingTried } from './tally.ts';
 import { createTimeline, type Timeline } from './timeline.ts';
 import { verify } from './verify.ts';
 import type { Victim } from './victim.ts';
@@ -24,7 +25,7 @@ export interface RunOptions {
   readonly gateways: number;
   /** Most clients at a time. */
   readonly atOnce: number;
-  readonly store: 'sqlite';
+  readonly store: StoreKind;
   readonly folder: string;
   readonly say: (line: string) => void;
 }
@@ -40,7 +41,7 @@ export async function runChaos(options: RunOptions): Promise<Report> {
   const plan = planRun({ ...options, storeFaults: options.store === 'sqlite' ? 'no' : 'yes' });
   let beganMs = performance.now();
   const timeline = createTimeline(() => performance.now() - beganMs);
-  const store = sqliteStore(folder);
+  const store = await prepareStore(options.store, folder, timeline);
   const world = await startWorld({ folder, gateways: options.gateways, store, timeline });
   const books = openBooks();
   try {
@@ -65,7 +66,7 @@ export async function runChaos(options: RunOptions): Promise<Report> {
     complaints.push(...(await windUp(books, world, late)));
     const facts = await readFacts(world.configFile, [...books.bought.values()], accountIdsOf(books));
     const evidence = { books, facts, served: world.upstream.served, timeline, complaints };
-    const checks = verify(evidence);
+    const checks = [...verify(evidence), checkEverythingTried(books, timeline)];
     return { plan, faultCounts, books, served: world.upstream.served, guarantee: store.guarantee, checks };
   } finally {
     await world.stop();

@@ -3,9 +3,10 @@ import { test } from 'node:test';
 import type { Account, PaymentEntry } from '../../gateway/ledger/store.ts';
 import { msat } from '../../node/msat.ts';
 import { type Bought, openBooks, type Sent } from './books.ts';
+import type { Evidence } from './evidence.ts';
 import type { Facts } from './facts.ts';
 import { createTimeline } from './timeline.ts';
-import { type Evidence, verify } from './verify.ts';
+import { verify } from './verify.ts';
 
 /* A run in which one client bought two calls and made one, and another paid for a pass and never came: and what is found when it is not so. */
 
