@@ -58,8 +58,8 @@ export interface Sent {
   expectedBytes: number;
   /** Time during which something came all the while, ms: what a stream delivered at the least. */
   runningMs: number;
-  /** Time of long silences, ms: a stream that was held, or a gateway that stood still. */
-  silentMs: number;
+  /** Time between the notice that the money is used up and the next thing that came, ms: a held stream costs nothing. */
+  heldMs: number;
 }
 
 /** `cheat`: it must get nothing. `contest`: several are sent with money for one. */

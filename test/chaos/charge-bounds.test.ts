@@ -22,7 +22,7 @@ const ANSWERED: Sent = {
   wantedBytes: 0,
   expectedBytes: 64,
   runningMs: 0,
-  silentMs: 0,
+  heldMs: 0,
 };
 const UNANSWERED: Sent = { ...ANSWERED, status: undefined, fromUpstream: false, end: 'none', bytes: 0 };
 
@@ -78,16 +78,19 @@ test('a repetition under one key is free', () => {
   assert.deepEqual(judge([left, again], QUIET), [10_000, 10_000, '']);
   assert.deepEqual(judge([left, { ...again, idempotencyKey: 'other' }], QUIET), [20_000, 20_000, '']);
   assert.deepEqual(judge([left, again], KILLED), [10_000, 20_000, 'repeated-after-cut']);
+  assert.deepEqual(judge([{ ...left, end: 'whole' }, again], QUIET), [10_000, 20_000, 'repeated-after-cut']);
+  const late = { ...left, endedAtMs: 2_500 };
+  assert.deepEqual(judge([late, again], QUIET), [10_000, 20_000, 'repeated-after-cut']);
 });
 
 test('a cheat costs nothing and buys nothing', () => {
   assert.deepEqual(judge([{ ...UNANSWERED, intent: 'cheat' }], QUIET), [0, 0, '']);
 });
 
-test('a stream costs its time within a slice, and its silences nothing', () => {
+test('a stream costs its time within a slice, and its holds nothing', () => {
   const stream: Sent = { ...ANSWERED, service: 'live', end: 'left', endedAtMs: 11_050, runningMs: 5_000 };
   assert.deepEqual(judge([stream], QUIET), [4_500, 11_000, 'slice']);
-  assert.deepEqual(judge([{ ...stream, silentMs: 5_000 }], QUIET), [4_500, 6_000, 'slice']);
+  assert.deepEqual(judge([{ ...stream, heldMs: 5_000 }], QUIET), [4_500, 6_000, 'slice']);
   assert.deepEqual(judge([stream], KILLED), [2_500, 11_000, 'slice']);
 });
 

@@ -8,7 +8,7 @@ import { PRICES } from './world.ts';
  * `cut`: its gateway was killed, stopped or frozen before the answer's head came, so that it may or may not have been charged.
  * `left`: the client went away before the head came, by its own will.
  * `refund-lost`: it was refused or failed, and its gateway ended before the store could take the money back.
- * `repeated-after-cut`: a gateway that was cut may have believed that it had delivered the answer, and then a repetition is charged.
+ * `repeated-after-cut`: the gateway may have believed that it had delivered the answer, and then a repetition is charged.
  * `slice`: the last moments of a stream: at most a slice, and what was set aside when its gateway ended.
  * `unexplained`: none of these. There must be none.
  */
@@ -59,16 +59,22 @@ function boundsOfRepetitions(group: readonly Sent[], timeline: Timeline): Bounds
   const leastMsat = Math.max(...each.map((one) => one.leastMsat));
   const chargeable = group.filter((_, at) => (each[at]?.mostMsat ?? 0) > 0);
   const price = Math.max(...each.map((one) => one.mostMsat));
-  // Each that was cut and is followed by another may have been taken for delivered.
-  const cut = chargeable.slice(0, -1).filter((sent) => sent.end !== 'whole' && wasHit(sent, timeline));
+  // What was delivered whole, or may have been taken for it, is charged again when it is asked for again.
+  const delivered = chargeable.slice(0, -1).filter((sent) => mayHaveBeenDelivered(sent, timeline));
   const usedUp = Math.floor(Math.max(0, chargeable.length - 1) / (FREE_RETRIES + 1));
-  const most = Math.min(chargeable.length, chargeable.length === 0 ? 0 : 1 + cut.length + usedUp);
+  const most = Math.min(chargeable.length, chargeable.length === 0 ? 0 : 1 + delivered.length + usedUp);
   const unexplained = each.flatMap(({ slacks }) => slacks.filter(({ slack }) => slack === 'unexplained'));
   const id = group[0]?.id ?? '';
   const mostMsat = most * price;
   if (mostMsat === leastMsat) return { leastMsat, mostMsat, slacks: unexplained };
   const slack = most > 1 ? 'repeated-after-cut' : (each.flatMap(({ slacks }) => slacks)[0]?.slack ?? 'cut');
   return { leastMsat, mostMsat, slacks: [...unexplained, { slack, id, msat: mostMsat - leastMsat }] };
+}
+
+/** The gateway counts as delivered what it could pass to the kernel whole, before the client was seen to go. */
+function mayHaveBeenDelivered(sent: Sent, timeline: Timeline): boolean {
+  if (sent.end === 'whole' || wasHit(sent, timeline)) return true;
+  return sent.end === 'left' && sent.endedAtMs - sent.sentAtMs >= NOTICE_MS;
 }
 
 function boundsOfOne(sent: Sent, timeline: Timeline): Bounds {
@@ -102,7 +108,7 @@ function boundsOfStream(sent: Sent, timeline: Timeline): Bounds {
     return between(sent, 0, costOfMs(Math.min(openMs, SLICE_MS) + NOTICE_MS), whyNoHead(sent, timeline));
   }
   if (!sent.fromUpstream) return exactly(0);
-  const openMs = sent.endedAtMs - sent.headAtMs - sent.silentMs;
+  const openMs = sent.endedAtMs - sent.headAtMs - sent.heldMs;
   const most = costOfMs(Math.max(openMs, LEAST_PAID_MS) + NOTICE_MS);
   const lostMs = isRefundAtRisk(sent, timeline) || wasHit(sent, timeline) ? UNCOMMITTED_MS : ORDERLY_MS;
   const least = costOfMs(Math.max(0, sent.runningMs - lostMs));

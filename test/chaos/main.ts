@@ -7,8 +7,8 @@ import { runChaos } from './run.ts';
 import { STORES } from './store-under-fault.ts';
 
 /*
- * `npm run test:chaos`: gateways on one store and one node, killed and frozen while a thousand clients buy, stream and cheat. In the
- * end everybody's books must agree to the millisatoshi.
+ * `npm run test:chaos`: gateways on one Redis (or SQLite file) and one node, killed and frozen while a thousand clients buy, stream and
+ * cheat. In the end everybody's books must agree to the millisatoshi.
  */
 
 const { values } = parseArgs({
@@ -17,7 +17,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
     clients: { type: 'string' },
     gateways: { type: 'string', default: '4' },
-    store: { type: 'string', default: 'sqlite' },
+    store: { type: 'string', default: 'redis' },
     'at-once': { type: 'string', default: '48' },
     keep: { type: 'boolean', default: false },
   },

@@ -76,6 +76,9 @@ const SHARES: readonly (readonly [Behaviour, number])[] = [
 
 /** Between one fault and the next, ms: the machine needs time to bring back what was killed. */
 const FAULT_EVERY_MS = [1_500, 4_500] as const;
+/** Some gateways are frozen for longer than their leases live: when they go on, others have taken what they had set aside. */
+const LONG_FREEZES = 0.12;
+const LONG_FREEZE_MS = [11_000, 13_000] as const;
 /** The first and the last moments are quiet, so that everything is seen to work. */
 const QUIET_MS = 3_000;
 /** Clients come until so much of the time is over. */
@@ -109,10 +112,12 @@ function planFault(gateways: number, random: Random): Omit<Fault, 'atMs'> {
   const kind = random.fraction();
   const whom = random.fraction();
   const gateway = random.between(0, gateways - 1);
-  const target: Target = whom < 0.62 ? `gateway-${gateway}` : whom < 0.84 ? 'store' : 'node';
+  const target: Target = whom < 0.52 ? `gateway-${gateway}` : whom < 0.82 ? 'store' : 'node';
   if (kind < 0.6) return { target, kind: 'kill', forMs: random.between(50, 2_500) };
   if (kind < 0.72) return { target, kind: 'restart', forMs: random.between(0, 500) };
-  return { target, kind: 'freeze', forMs: random.between(200, 3_500) };
+  const isLong = random.fraction() < LONG_FREEZES && target !== 'store' && target !== 'node';
+  const forMs = isLong ? random.between(...LONG_FREEZE_MS) : random.between(200, 3_500);
+  return { target, kind: 'freeze', forMs };
 }
 
 function planClients({ seconds, clients }: PlanOptions, random: Random): ClientPlan[] {

@@ -69,8 +69,8 @@ const ROUNDS = 20;
 const ROUND_PAUSE_MS = 150;
 /** Within this, what comes is a stream that runs. */
 const RUNNING_GAP_MS = EVENT_EVERY_MS * 4;
-/** Beyond this, nothing was delivered meanwhile; what is between the two may be either. */
-const SILENT_GAP_MS = 1_500;
+/** The gateway says it inside of a stream of events. */
+const HELD_NOTICE = 'payment-need-topup';
 
 /** Makes a {@link Sender}. */
 export function createSender(options: SenderOptions): Sender {
@@ -158,7 +158,7 @@ function newSent({ client, nowMs }: SenderOptions, outgoing: Outgoing, gateway: 
     wantedBytes: Number(new URL(outgoing.path, 'http://shop').searchParams.get('bytes') ?? 0),
     expectedBytes: 0,
     runningMs: 0,
-    silentMs: 0,
+    heldMs: 0,
   };
 }
 
@@ -177,13 +177,12 @@ function follow(
   sent.status = response.statusCode ?? 0;
   sent.fromUpstream = response.headers[UPSTREAM_MARK] !== undefined;
   sent.expectedBytes = Number(response.headers['content-length'] ?? 0);
-  let cameAtMs = nowMs();
-  sent.headAtMs = cameAtMs;
+  const gaps = gapsOf(sent, nowMs);
   response.on('error', () => {});
   const closed = new Promise<void>((resolve) => {
     response.once('close', () => {
       sent.endedAtMs = nowMs();
-      noteGap(sent, sent.endedAtMs - cameAtMs);
+      gaps.ended();
       sent.end = endOf(response, leaving.flag);
       resolve();
     });
@@ -191,9 +190,7 @@ function follow(
   async function* chunks(): AsyncGenerator<Uint8Array> {
     try {
       for await (const chunk of response) {
-        const atMs = nowMs();
-        noteGap(sent, atMs - cameAtMs);
-        cameAtMs = atMs;
+        gaps.came(chunk);
         sent.bytes += chunk.length;
         yield chunk;
       }
@@ -220,9 +217,24 @@ function follow(
   };
 }
 
-function noteGap(sent: Sent, gapMs: number): void {
-  if (gapMs <= RUNNING_GAP_MS) sent.runningMs += gapMs;
-  else if (gapMs >= SILENT_GAP_MS) sent.silentMs += gapMs;
+/** Measures what lies between the pieces of an answer, whose head has just come. */
+function gapsOf(sent: Sent, nowMs: () => number): { came(chunk: Buffer): void; ended(): void } {
+  let lastMs = nowMs();
+  let isHeld = false;
+  sent.headAtMs = lastMs;
+  const ended = (): void => {
+    const gapMs = nowMs() - lastMs;
+    lastMs += gapMs;
+    if (isHeld) sent.heldMs += gapMs;
+    else if (gapMs <= RUNNING_GAP_MS) sent.runningMs += gapMs;
+  };
+  return {
+    ended,
+    came(chunk) {
+      ended();
+      isHeld = chunk.includes(HELD_NOTICE);
+    },
+  };
 }
 
 function endOf(response: IncomingMessage, isLeaving: boolean): SentEnd {

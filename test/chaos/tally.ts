@@ -11,8 +11,8 @@ export interface Tally {
   readonly streams: number;
   /** During which something came all the while. */
   readonly streamedSec: number;
-  /** Streams that were held for want of money, or stood still with their gateway, and went on. */
-  readonly streamsSilent: number;
+  /** Streams that were held for want of money. */
+  readonly streamsHeld: number;
   /** Paid payments onto accounts that had been paid for before. */
   readonly topUps: number;
   /** Of these, those that nobody presented: the gateways had to hear of them. */
@@ -41,7 +41,7 @@ export function tallyOf(books: Books): Tally {
     downloads: served.filter(({ service }) => service === 'files').length,
     streams: streams.length,
     streamedSec: Math.round(streams.reduce((sum, { runningMs }) => sum + runningMs, 0) / 1000),
-    streamsSilent: streams.filter(({ silentMs }) => silentMs > 0).length,
+    streamsHeld: streams.filter(({ heldMs }) => heldMs > 0).length,
     topUps: [...Map.groupBy(paid, ({ accountId }: Bought) => accountId).values()].reduce(
       (sum, { length }) => sum + length - 1,
       0,
@@ -58,7 +58,7 @@ export function checkEverythingTried(books: Books, timeline: Timeline): Check {
   const tally = tallyOf(books);
   const counts = Object.entries({ ...tally, outages: timeline.outages.length });
   // On a quiet machine a short run may meet neither.
-  const mayBeNone = new Set(['cut', 'streamsSilent']);
+  const mayBeNone = new Set(['cut', 'streamsHeld']);
   return {
     title: 'everything was tried at least once',
     found: counts.map(([name, count]) => `${name} ${count}`).join(', '),

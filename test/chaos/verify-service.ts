@@ -70,6 +70,14 @@ export function checkServed({ books, facts, served }: Evidence): Check {
   for (const { id, accountId } of served)
     if (!known.has(`${id} ${accountId}`))
       faults.push(`${id}: served for account ${accountId || '(none)'}, whose client did not ask`);
+  const tries = Map.groupBy(books.sent, ({ id }) => id);
+  // One that hung up on purpose is asked once more by the gateway, which takes it for an old connection.
+  const answered = served.filter(({ end }) => end !== 'refused-on-purpose');
+  for (const [id, answers] of Map.groupBy(answered, (one) => one.id)) {
+    const sent = tries.get(id)?.length ?? 0;
+    if (answers.length > sent)
+      faults.push(`${id}: sent ${sent} times, and forwarded ${answers.length} times`);
+  }
   const distinct = new Set(passedOn.map(({ id }) => id)).size;
   const spent = sum(
     [...facts.accounts.values()]

@@ -50,7 +50,7 @@ const SENT: Sent = {
   wantedBytes: 0,
   expectedBytes: 64,
   runningMs: 0,
-  silentMs: 0,
+  heldMs: 0,
 };
 const ACCOUNT: Account = {
   accountId: 'a1',

@@ -28,6 +28,8 @@ export interface VictimOptions {
   /** Resolves when it answers; rejects when it does not. */
   readonly answers: () => Promise<unknown>;
   readonly timeline: Timeline;
+  /** What stands still with it when it is frozen: a process may be frozen while it holds the lock of an SQLite file. */
+  readonly dragsAlong?: Target;
 }
 
 /** One life of a victim's program. */
@@ -76,9 +78,11 @@ export function createVictim(options: VictimOptions): Victim {
       if (busy || life === undefined || stopped) return false;
       busy = true;
       const kinds = { kill: 'killed', restart: 'restarted', freeze: 'frozen' } as const;
-      const isBack = timeline.begin(target, kinds[kind]);
+      const away =
+        kind === 'freeze' && options.dragsAlong !== undefined ? [target, options.dragsAlong] : [target];
+      const marks = away.map((one) => timeline.begin(one, kinds[kind]));
       await back(life, kind, forMs);
-      isBack();
+      for (const isBack of marks) isBack();
       busy = false;
       return true;
     },

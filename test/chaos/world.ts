@@ -124,7 +124,7 @@ async function prepareNode(folder: string, port: number, timeline: Timeline): Pr
 }
 
 async function prepareGateway(
-  { folder, timeline }: WorldOptions,
+  { folder, timeline, store }: WorldOptions,
   common: object,
   number: number,
   [port, adminPort]: readonly number[],
@@ -145,6 +145,7 @@ async function prepareGateway(
     logFile: path.join(folder, `${name}.log`),
     answers: () => head(`${url}/.l402/account`),
     timeline,
+    ...(store.victim === undefined ? { dragsAlong: 'store' } : {}),
   });
   return { victim, url, file };
 }
