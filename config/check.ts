@@ -16,6 +16,7 @@ export function checkConfig(config: Config): readonly Finding[] {
     ...checkListeners(config),
     ...checkPlayMoney(config),
     ...checkNode(config),
+    ...checkWorkers(config),
     ...checkSecrets(config),
     ...checkTopUp(config),
     ...checkInvoicePool(config),
@@ -286,6 +287,18 @@ function checkNode({ node }: Config): readonly Finding[] {
   return Object.entries(set).flatMap(([key, chosen]) =>
     chosen ? [{ path: ['node', key], problem, remedy }] : [],
   );
+}
+
+/** Balances in the memory of one process are not those of the next: a credential would be worth its price in each. */
+function checkWorkers({ workers, store }: Config): readonly Finding[] {
+  if (workers === 1 || store.type !== 'memory') return [];
+  return [
+    {
+      path: ['workers'],
+      problem: `is ${workers}, but the store is in memory, which processes can not share`,
+      remedy: 'use `store: { type: sqlite }`, or `workers: 1`',
+    },
+  ];
 }
 
 function checkTopUp({ topUp }: Config): readonly Finding[] {

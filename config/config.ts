@@ -247,6 +247,8 @@ export interface Config {
   readonly title: string;
   readonly node: NodeConfig;
   readonly store: StoreConfig;
+  /** Processes that serve clients; 1: this one does everything. */
+  readonly workers: number;
   /** Hex, 32 bytes each, newest first; empty: made at first start in the data folder. */
   readonly masterKeys: readonly string[];
   /** Peers whose X-Forwarded-For is believed: addresses or CIDR blocks. */

@@ -25,6 +25,7 @@ export interface Flags {
   readonly host?: string;
   readonly node?: NonNullable<ConfigFileInput['node']>;
   readonly store?: NonNullable<ConfigFileInput['store']>;
+  readonly workers?: NonNullable<ConfigFileInput['workers']>;
 }
 
 /** Flags that can't be used, or that only asked for help. */
@@ -106,6 +107,12 @@ export function addFlags(command: Command): Command {
         '--store <store>',
         'sqlite, sqlite:FILE, redis://HOST:PORT (rediss:// for TLS) or memory',
       ).argParser(parseStore),
+    )
+    .addOption(
+      new Option(
+        '--workers <number>',
+        'processes that serve clients, or auto for one a core (default: 1)',
+      ).argParser(parseWorkers),
     );
 }
 
@@ -155,6 +162,12 @@ function readRedisUrl(url: string): NonNullable<ConfigFileInput['store']> {
   const read = parseRedisUrl(url);
   if ('problem' in read) throw new FlagsError(`error: --store: it ${read.problem}; ${read.remedy}`, 1);
   return { type: 'redis', url };
+}
+
+function parseWorkers(value: string): NonNullable<ConfigFileInput['workers']> {
+  if (value === 'auto') return value;
+  if (/^[1-9]\d{0,2}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('Workers are a number, or auto.');
 }
 
 const NODE_FORMS =

@@ -147,12 +147,13 @@ function readText(file: string): string {
 /** Flags that take the place of a whole key go in before the schema reads it, so that they are checked by it too. */
 function withFlagValues(value: unknown, { flags = {}, cwd }: LoadOptions): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  const { data, node, store } = flags;
+  const { data, node, store, workers } = flags;
   return {
     ...value,
     ...(data !== undefined && { data: path.resolve(cwd, data) }),
     ...(node !== undefined && { node }),
     ...(store !== undefined && { store }),
+    ...(workers !== undefined && { workers }),
   };
 }
 

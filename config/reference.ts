@@ -24,7 +24,7 @@ file without its last line break, and \`$\${\` stands for a plain \`\${\`. They 
 variable holds is never read as YAML. Messages never show it. Inside \`{ }\` and \`[ ]\` they need quotes, as YAML wants.
 
 **Reload.** SIGHUP, or a change of the file or of a secret file, loads everything again: all of it or, when something is wrong, nothing, and
-the log says what. \`listen\`, \`admin\`, \`data\`, \`store\`, \`node\` and \`masterKeys\` need a restart; a change of them is said in the log.
+the log says what. \`listen\`, \`admin\`, \`data\`, \`store\`, \`workers\`, \`node\` and \`masterKeys\` need a restart; a change of them is said in the log.
 `;
 
 /** The text of docs/reference/configuration.md, made from the schema. */

@@ -30,6 +30,7 @@ const FIXED = [
   'adminToken',
   'dataDir',
   'store',
+  'workers',
   'node',
   'masterKeys',
 ] as const satisfies readonly (keyof Config)[];

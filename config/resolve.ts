@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import type { Config, Listener, NodeConfig, ServiceConfig } from './config.ts';
 import { readMetering } from './metering.ts';
@@ -27,6 +28,7 @@ export function resolveConfig(file: ConfigFile, baseDir: string): Config {
     title: file.title,
     node: resolveNode(file.node, absolute),
     store: resolveStore(file.store, dataDir, absolute),
+    workers: file.workers === 'auto' ? availableParallelism() : file.workers,
     masterKeys: file.masterKeys ?? [],
     trustedProxies: file.trustedProxies ?? [],
     ...(file.adminToken !== undefined && { adminToken: file.adminToken }),

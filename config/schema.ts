@@ -18,6 +18,9 @@ import {
   yesNo,
 } from './values.ts';
 
+/** More than any machine has cores. */
+const MAX_WORKERS = 256;
+
 const file = text(1_000);
 
 const listener = z.union([
@@ -130,6 +133,8 @@ const node = z.union([
   lndConnect,
   z.discriminatedUnion('type', [simulatedNode, lndNode]),
 ]);
+
+const workers = z.union([z.literal('auto'), number(1, MAX_WORKERS)]);
 
 const masterKey = written((value): string | Refused =>
   /^[0-9a-fA-F]{64}$/.test(value)
@@ -297,6 +302,12 @@ export const fileSchema = z.strictObject({
     .prefault({ type: 'sqlite' })
     .describe('Where balances are kept. Short: `sqlite`, `redis://HOST:PORT`, `memory`.')
     .meta({ usual: { type: 'sqlite' }, written: [{ type: 'redis', url: 'redis://127.0.0.1:6379' }] }),
+  workers: workers
+    .prefault(1)
+    .describe(
+      'Processes that serve clients, on one machine and one ledger: a number, or `auto` for one a core. With 1 a single process does everything; with more, one more process watches over them.',
+    )
+    .meta({ written: [4, 'auto'] }),
   masterKeys: oneOrMany(masterKey)
     .optional()
     .describe(

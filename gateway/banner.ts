@@ -31,6 +31,7 @@ export function writeBanner(banner: Banner): string {
         config.adminToken === undefined ? path.join(shownDataDir(banner), ADMIN_TOKEN_FILE) : 'adminToken'
       }`,
     ] as const,
+    ...(config.workers === 1 ? [] : [['workers', `${config.workers} processes`] as const]),
     ['node', describeNode(config, surfaceUrl)] as const,
     ['store', nameStore(config.store)] as const,
   ];

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Config, Listener } from '../config/config.ts';
 import { isLoopbackHost } from '../node/loopback.ts';
 import type { LightningNode } from '../node/node.ts';
@@ -14,6 +15,8 @@ import { type BoundAddress, createHttpServer, type HttpServer } from './server.t
 export interface DataPlane {
   /** Opens the listeners, in the order of `config.listen`. @throws Error when an address can't be had */
   listen(): Promise<readonly BoundAddress[]>;
+  /** In place of that: serves connections that the primary accepted. @returns what takes those of each listener, in the same order */
+  adopt(): Promise<readonly ((socket: Socket) => void)[]>;
   /** Takes a new configuration for requests from now on; those under way keep theirs. */
   reload(config: Config): void;
   /** What the node made may be forgotten. */
@@ -42,7 +45,16 @@ export function assembleDataPlane(foundation: Foundation, masterKeys: readonly B
     nowMs,
   });
   return {
-    listen: () => openListeners(open, foundation, handlers),
+    async listen() {
+      const servers = await openServers(open, foundation, handlers);
+      const addresses: BoundAddress[] = [];
+      for (const server of servers) addresses.push(await server.listen());
+      return addresses;
+    },
+    async adopt() {
+      const servers = await openServers(open, foundation, handlers);
+      return servers.map(({ adopt }) => adopt());
+    },
     reload: (next) => {
       catalog.swap(next);
       flow.reload(new Set(next.services.map(upstreamOrigin)));
@@ -66,13 +78,12 @@ interface Open {
   isCutting: boolean;
 }
 
-async function openListeners(
+async function openServers(
   open: Open,
   { catalog, metrics, log }: Foundation,
   handlers: RequestHandlers,
-): Promise<readonly BoundAddress[]> {
+): Promise<readonly HttpServer[]> {
   const { config } = catalog.get();
-  const addresses: BoundAddress[] = [];
   for (const listener of config.listen) {
     const server = await createHttpServer(listener, config.limits, {
       ...handlers,
@@ -86,9 +97,8 @@ async function openListeners(
       onCertificate: (error) => sayCertificate(log, listener, error),
     });
     open.servers.push(server);
-    addresses.push(await server.listen());
   }
-  return addresses;
+  return open.servers;
 }
 
 /**

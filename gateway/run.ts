@@ -4,15 +4,17 @@ import { findConfigSource, type LoadedConfig, loadConfig } from '../config/load.
 import { watchConfig } from '../config/reload.ts';
 import { hasNativeSecp256k1 } from '../node/bolt11.ts';
 import { type OpenedNode, openNode } from '../node/index.ts';
+import { GATEWAY_WALLET } from '../node/simnet/simnet.ts';
 import { adminTokenOf } from './admin/token.ts';
 import { type Banner, writeBanner } from './banner.ts';
 import { type DemoUpstream, startDemoUpstream } from './demo/upstream.ts';
-import { type Gateway, startGateway } from './gateway.ts';
+import { type Gateway, type GatewayParts, startGateway } from './gateway.ts';
 import { loadMasterKeys } from './ledger/master-key.ts';
 import { observeNode, observeStore } from './observe/instrument.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
 import { type OpenedStore, openStore } from './open-store.ts';
+import { type ClusterGateway, startCluster } from './start-cluster.ts';
 import { VERSION } from './version.ts';
 
 /** What running a gateway needs of its process. */
@@ -22,14 +24,20 @@ export interface RunOptions {
   readonly cwd: string;
   /** Where the banner goes. */
   readonly stdout: { write(text: string): unknown };
+  /** The running gateway can serve no more, and no restart of its workers mends it. */
+  readonly onFailed?: (error: Error) => void;
 }
 
 /** A running gateway with everything it opened. */
 export interface RunningGateway {
   readonly gateway: Gateway;
   readonly log: Log;
+  /** Replaces the workers one after the other, without refusing a connection. */
+  renew(): Promise<void>;
   /** Drains, and closes everything. */
   stop(): Promise<void>;
+  /** Ends the workers at once; this process is the caller's to end. */
+  kill(): void;
 }
 
 /**
@@ -77,7 +85,7 @@ async function open(
   for (const warning of node.warnings ?? []) log.warn(warning);
   const store = await openStore(config.store, Date.now);
   closers.push(() => store.store.close());
-  const gateway = await start(config, node, store, log, metrics);
+  const gateway = await start(options, config, node, store, log, metrics);
   closers.push(() => gateway.stop());
   const watcher = watchConfig(
     () => load(options, demo),
@@ -96,17 +104,29 @@ async function open(
   closers.push(async () => watcher.close());
   const banner: Banner = { options, loaded, gateway, surfaceUrl: node.surfaceUrl };
   options.stdout.write(writeBanner(banner));
-  return { gateway, log, stop };
+  return {
+    gateway,
+    log,
+    renew: async () => {
+      if ('renew' in gateway) await gateway.renew();
+      else log.warn('there are no workers to replace: one process does everything (workers: 1)');
+    },
+    stop,
+    kill: () => {
+      if ('kill' in gateway) gateway.kill();
+    },
+  };
 }
 
 async function start(
+  { onFailed = () => {} }: RunOptions,
   config: Config,
-  { node }: OpenedNode,
+  { node, simnet, surfaceUrl }: OpenedNode,
   { store, name, durable }: OpenedStore,
   log: Log,
   metrics: Metrics,
-): Promise<Gateway> {
-  return startGateway({
+): Promise<Gateway | ClusterGateway> {
+  const parts: GatewayParts = {
     config,
     node: observeNode(node, metrics),
     store: observeStore(store, metrics),
@@ -116,5 +136,9 @@ async function start(
     adminToken: await adminTokenOf(config),
     log,
     metrics,
-  });
+  };
+  if (config.workers === 1) return startGateway(parts);
+  if (simnet === undefined || surfaceUrl === undefined) return startCluster({ ...parts, onFailed });
+  const { macaroon } = simnet.wallet(GATEWAY_WALLET);
+  return startCluster({ ...parts, simnet: { url: surfaceUrl, macaroon }, onFailed });
 }

@@ -52,6 +52,8 @@ export interface BoundAddress {
 /** A listener that is not accepting yet. */
 export interface HttpServer {
   listen(): Promise<BoundAddress>;
+  /** In place of that: serves connections that another process accepted. @returns what takes one */
+  adopt(): (socket: Socket) => void;
   /**
    * Stops accepting and lets the requests under way finish, each with `Connection: close`; what is not done in time is cut.
    * WebSockets count as under way.
@@ -62,7 +64,7 @@ export interface HttpServer {
 /** Requests that may wait on one connection (HTTP/1.1 pipelining); one more is answered 503. */
 const MAX_PIPELINED = 32;
 /** Connections that the system may hold for us while the event loop is busy (Node's default is 511: a crowd would be turned away). */
-const BACKLOG = 4_096;
+export const BACKLOG = 4_096;
 /** While draining, connections that fell idle are closed this often, ms. */
 const DRAIN_SWEEP_MS = 50;
 
@@ -119,6 +121,11 @@ export async function createHttpServer(
   }
   return {
     listen: () => listen(state, listener),
+    adopt: () => {
+      // Node watches over the connections of a server (slow heads, idle ones) from this event on.
+      server.emit('listening');
+      return (socket) => adopt(state, socket);
+    },
     drain: async (timeoutMs) => {
       stopWatching();
       await drain(state, timeoutMs);
@@ -314,7 +321,19 @@ function listen(state: ServerState, listener: Listener): Promise<BoundAddress> {
   return promise;
 }
 
-function boundAddress(bound: AddressInfo, listener: Listener): BoundAddress {
+function adopt({ server, limits, sockets }: ServerState, socket: Socket): void {
+  // Node counts only what it accepted itself.
+  if (sockets.size >= limits.maxConnections) {
+    socket.destroy();
+    return;
+  }
+  // A client may end its side after its request, and wait for the answer.
+  socket.allowHalfOpen = true;
+  server.emit('connection', socket);
+}
+
+/** Where a listener is, now that it listens. */
+export function boundAddress(bound: AddressInfo, listener: Listener): BoundAddress {
   const host = isIPv6(bound.address) ? `[${bound.address}]` : bound.address;
   const scheme = listener.tls === undefined ? 'http' : 'https';
   return { address: bound.address, port: bound.port, url: `${scheme}://${host}:${bound.port}` };
@@ -322,9 +341,10 @@ function boundAddress(bound: AddressInfo, listener: Listener): BoundAddress {
 
 async function drain(state: ServerState, timeoutMs: number): Promise<void> {
   const { server, handlers, connections, sockets } = state;
-  if (!server.listening) return;
   state.draining = true;
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const closed = server.listening
+    ? new Promise<void>((resolve) => server.close(() => resolve()))
+    : untilClosed(sockets);
   for (const { responses } of connections.values()) {
     for (const res of responses) if (!res.headersSent) res.shouldKeepAlive = false;
   }
@@ -339,6 +359,11 @@ async function drain(state: ServerState, timeoutMs: number): Promise<void> {
   await closed;
   clearInterval(sweep);
   clearTimeout(cut);
+}
+
+/** For connections that were adopted: the server does not know of them. */
+async function untilClosed(sockets: ReadonlySet<Socket>): Promise<void> {
+  await Promise.all([...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve))));
 }
 
 /** Node takes a connection on which nothing came yet (a browser's spare one) for one whose request is on its way. */

@@ -48,6 +48,8 @@ export interface LogOptions {
   readonly level: LogLevel;
   /** `pretty`: short lines for a terminal. */
   readonly format: 'json' | 'pretty';
+  /** Which of several processes this is, on every line; they write to one stream. */
+  readonly worker?: number;
   /** Absent: standard output. */
   readonly destination?: { write(text: string): unknown };
   /** Colours in pretty lines; absent: when standard output is a terminal. */
@@ -56,6 +58,8 @@ export interface LogOptions {
 
 /** Access lines gather to this many bytes, or for a second, before one write. */
 const BUFFER_BYTES = 8192;
+/** The same where several processes write to one pipe: the system never mixes writes up to PIPE_BUF, which is this on Linux. */
+const SHARED_PIPE_BYTES = 4096;
 const FLUSH_INTERVAL_MS = 1000;
 
 /** Makes the log. Every message and field passes through the scrubber of scrub.ts. */
@@ -65,7 +69,7 @@ export function createLog(options: LogOptions): Log {
     {
       level: options.level,
       // No pid and host name: whoever collects logs adds where they came from.
-      base: null,
+      base: options.worker === undefined ? null : { worker: options.worker },
       timestamp: stdTimeFunctions.epochTime,
       formatters: { level: (label) => ({ level: label }) },
       // Errors are plain copies by now: pino's own serializer would rename their types to Object.
@@ -127,7 +131,10 @@ function openSink(options: LogOptions): { stream: DestinationStream; flush: () =
   const stream = openDestination({
     dest: 1,
     sync: false,
-    minLength: BUFFER_BYTES,
+    // Whole lines, as many as fit.
+    ...(options.worker === undefined
+      ? { minLength: BUFFER_BYTES }
+      : { minLength: SHARED_PIPE_BYTES / 2, maxWrite: SHARED_PIPE_BYTES }),
     periodicFlush: FLUSH_INTERVAL_MS,
   });
   return { stream, flush: () => stream.flush() };

@@ -6,6 +6,11 @@ export interface MetricDefinition {
   readonly help: string;
   /** At most two; their values come from closed sets or from the configuration, never from a client. */
   readonly labels: readonly string[];
+  /**
+   * With several workers: how their gauges become one; absent: added up, as counters and histograms always are. `primary`: what the
+   * primary alone knows, or watches for all.
+   */
+  readonly workers?: 'max' | 'primary';
 }
 
 /** Bounds of every latency histogram, seconds: from a store verb in memory to a long upstream. */
@@ -56,36 +61,42 @@ export const METRICS = {
     type: 'gauge',
     help: "Whether the node's feed of settlements stands (1) or top-ups wait to be credited (0).",
     labels: [],
+    workers: 'primary',
   },
   settlementLag: {
     name: 'sluice_settlement_lag_seconds',
     type: 'gauge',
     help: 'How long after it was paid the last payment of the feed was looked at, seconds.',
     labels: [],
+    workers: 'primary',
   },
   openOffers: {
     name: 'sluice_top_ups_open',
     type: 'gauge',
     help: 'Top-ups asked for and not known to be paid or ended, as of the last look-up at the node.',
     labels: [],
+    workers: 'primary',
   },
   undeclaredProxy: {
     name: 'sluice_undeclared_proxy',
     type: 'gauge',
     help: 'Whether a peer that `trustedProxies` does not name sent X-Forwarded-For (1): all its clients share one throttle then.',
     labels: [],
+    workers: 'max',
   },
   reconcileDifference: {
     name: 'sluice_reconcile_difference_msat',
     type: 'gauge',
     help: 'Payments of the last three days that the node has and the ledger has not, msat: `missing` should be credited and is not, `unclaimed` was never presented. As of the last reconciliation.',
     labels: ['kind'],
+    workers: 'primary',
   },
   reconciledAt: {
     name: 'sluice_reconciled_timestamp_seconds',
     type: 'gauge',
     help: 'When payments were last reconciled with the node, Unix seconds; 0: not yet.',
     labels: [],
+    workers: 'primary',
   },
   earned: {
     name: 'sluice_earned_msat_total',
@@ -176,48 +187,56 @@ export const METRICS = {
     type: 'gauge',
     help: "What the peers of all open channels of the node hold on their side, msat; NaN when the node can't tell.",
     labels: [],
+    workers: 'primary',
   },
   nodeReceivable: {
     name: 'sluice_node_receivable_msat',
     type: 'gauge',
     help: "What the channels that work now can take, msat: no larger payment can arrive. NaN when the node can't tell.",
     labels: [],
+    workers: 'primary',
   },
   nodeChannels: {
     name: 'sluice_node_channels',
     type: 'gauge',
     help: 'Open channels of the node, by state (active, inactive).',
     labels: ['state'],
+    workers: 'primary',
   },
   nodePeers: {
     name: 'sluice_node_peers',
     type: 'gauge',
     help: "Peers that the node is connected to; NaN when it can't tell.",
     labels: [],
+    workers: 'primary',
   },
   nodeBlockHeight: {
     name: 'sluice_node_block_height',
     type: 'gauge',
     help: "Newest block that the node knows; NaN when it can't tell.",
     labels: [],
+    workers: 'primary',
   },
   nodeBlockAge: {
     name: 'sluice_node_block_age_seconds',
     type: 'gauge',
     help: "Age of that block, seconds; NaN when the node can't tell.",
     labels: [],
+    workers: 'primary',
   },
   nodeSynced: {
     name: 'sluice_node_synced',
     type: 'gauge',
     help: "Whether the node is synced to its chain: 1 or 0; NaN when it can't tell.",
     labels: [],
+    workers: 'primary',
   },
   unsellable: {
     name: 'sluice_services_without_inbound',
     type: 'gauge',
     help: 'Services whose price is more than the node can receive.',
     labels: [],
+    workers: 'primary',
   },
   connections: {
     name: 'sluice_connections',
@@ -297,16 +316,31 @@ export const METRICS = {
     help: 'Configuration reloads, by result (ok, failed). A failed one keeps the old configuration.',
     labels: ['result'],
   },
+  workers: {
+    name: 'sluice_workers',
+    type: 'gauge',
+    help: 'Worker processes that serve clients now; 0 when one process does everything (`workers: 1`).',
+    labels: [],
+    workers: 'primary',
+  },
+  workerExits: {
+    name: 'sluice_worker_exits_total',
+    type: 'counter',
+    help: 'Worker processes that ended, by how: `drained` because they were told to, `died` by themselves.',
+    labels: ['how'],
+  },
   ready: {
     name: 'sluice_ready',
     type: 'gauge',
     help: 'Whether a part that /readyz checks is up: 1 or 0.',
     labels: ['part'],
+    workers: 'primary',
   },
   buildInfo: {
     name: 'sluice_build_info',
     type: 'gauge',
     help: 'Always 1; the labels say which version runs on which Node.',
     labels: ['version', 'node'],
+    workers: 'primary',
   },
 } as const satisfies Record<string, MetricDefinition>;

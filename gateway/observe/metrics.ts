@@ -42,6 +42,8 @@ export interface GaugeSources {
   /** Services whose price is more than can be received. */
   readonly unsellable?: () => number;
   readonly connections?: () => number;
+  /** Worker processes that serve. */
+  readonly workers?: () => number;
   readonly tunnels?: () => number;
   /** Live metered streams, by service. */
   readonly streams?: () => Iterable<readonly [service: string, streams: number]>;
@@ -109,6 +111,7 @@ export interface Metrics {
   usageReport(service: string, source: string): void;
   credentialCache(result: 'hit' | 'miss'): void;
   configReload(result: 'ok' | 'failed'): void;
+  workerExit(how: 'drained' | 'died'): void;
   ready(part: string, up: boolean): void;
   /** Says where the gauges read; later sources replace earlier ones of the same name. */
   readFrom(sources: GaugeSources): void;
@@ -161,6 +164,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     usageReport: (service, source) => counters.usageReports.add(1, service, source),
     credentialCache: (result) => counters.cacheLookups.add(1, result),
     configReload: (result) => counters.configReloads.add(1, result),
+    workerExit: (how) => counters.workerExits.add(1, how),
     ready: setReady,
     readFrom,
     service: (service) => serviceCounters(counters, service),
@@ -195,6 +199,7 @@ function createCounters(registry: Registry) {
     usageReports: createCellCounter(METRICS.usageReports, registry),
     cacheLookups: createCellCounter(METRICS.cacheLookups, registry),
     configReloads: createCellCounter(METRICS.configReloads, registry),
+    workerExits: createCellCounter(METRICS.workerExits, registry),
   };
 }
 
@@ -205,6 +210,7 @@ function createGauges(registry: Registry, version: string) {
   createNodeGauges(registry, () => sources.liquidity?.());
   createPulledGauge(METRICS.unsellable, registry, () => sources.unsellable?.() ?? 0);
   createPulledGauge(METRICS.connections, registry, () => sources.connections?.() ?? 0);
+  createPulledGauge(METRICS.workers, registry, () => sources.workers?.() ?? 0);
   createPulledGauge(METRICS.tunnels, registry, () => sources.tunnels?.() ?? 0);
   createPulledGauge(METRICS.cacheEntries, registry, () => sources.credentialCache?.().entries ?? 0);
   createPulledGauge(METRICS.cacheBytes, registry, () => sources.credentialCache?.().bytes ?? 0);

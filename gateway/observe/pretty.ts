@@ -26,11 +26,12 @@ export function prettyLine(line: string, options: PrettyOptions): string {
 }
 
 function accessText(entry: Readonly<Record<string, unknown>>): string {
-  const { method, path, status, outcome, service, ms, msat } = entry as Readonly<
+  const { method, path, status, outcome, service, ms, msat, worker } = entry as Readonly<
     Record<string, string | number>
   >;
   const money = typeof msat === 'number' && msat > 0 ? ` ${msat} msat` : '';
-  return `${method} ${path} → ${status} ${outcome} (${service}${money}, ${ms} ms)`;
+  const by = worker === undefined ? '' : `, worker ${worker}`;
+  return `${method} ${path} → ${status} ${outcome} (${service}${money}, ${ms} ms${by})`;
 }
 
 function plainText(entry: Readonly<Record<string, unknown>>): string {

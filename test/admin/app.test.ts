@@ -22,6 +22,7 @@ const CONFIG: Config = {
   title: 'My <API>',
   node: { type: 'lnd', url: 'https://user:hunter2@127.0.0.1:8080/?macaroon=hunter2', macaroon: 'hunter2' },
   store: { type: 'memory' },
+  workers: 1,
   masterKeys: ['hunter2', 'hunter2'],
   trustedProxies: [],
   identitySecret: 'hunter2',

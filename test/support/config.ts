@@ -59,6 +59,7 @@ export function testConfig(services: readonly ServiceConfig[], change: Partial<C
     title: 'Test',
     node: { type: 'simulated', port: 0, portChosen: true, latencyMs: 0, failureRate: 0 },
     store: { type: 'memory' },
+    workers: 1,
     masterKeys: [],
     trustedProxies: [],
     allowPlayMoney: false,

@@ -1,0 +1,30 @@
+import type { Config } from '../../config/config.ts';
+
+/**
+ * A worker's part of what is configured for the whole gateway: so many workers together allow what one process would. Bounds that
+ * workers keep together (the throttle of challenges) stay whole.
+ */
+export function divideLimits(config: Config): Config {
+  const { workers, limits, challenge } = config;
+  const part = (whole: number): number => Math.max(1, Math.ceil(whole / workers));
+  const { invoicePool: pool } = challenge;
+  return {
+    ...config,
+    limits: {
+      ...limits,
+      maxConnections: part(limits.maxConnections),
+      credentialCacheBytes: part(limits.credentialCacheBytes),
+    },
+    challenge: {
+      ...challenge,
+      burst: part(challenge.burst),
+      perMinute: part(challenge.perMinute),
+      maxOutstanding: part(challenge.maxOutstanding),
+      maxOutstandingPerClient: part(challenge.maxOutstandingPerClient),
+      nodeConcurrency: part(challenge.nodeConcurrency),
+      ...(pool === undefined
+        ? {}
+        : { invoicePool: { size: part(pool.size), refillBelow: part(pool.refillBelow) } }),
+    },
+  };
+}
