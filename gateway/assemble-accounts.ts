@@ -58,10 +58,12 @@ export interface AccountsParts {
   readonly nowMs: () => number;
   /** To the other gateways on the store; absent: there are none. */
   readonly bus?: Bus;
+  /** Of all gateways on the store; absent: of this process. */
+  readonly sessions?: SessionTable;
 }
 
 /** Makes what is shared about accounts; nothing runs until the feed is started. */
-export function assembleAccounts({ nowMs, bus = noBus() }: AccountsParts): Accounts {
+export function assembleAccounts({ nowMs, bus = noBus(), sessions }: AccountsParts): Accounts {
   const events = createAccountEvents();
   const counted = new LRUCache<string, true>({ max: MAX_REMEMBERED });
   /** Payments that all have been told of: each gateway has a feed of its own, and one of them is enough. */
@@ -111,7 +113,7 @@ export function assembleAccounts({ nowMs, bus = noBus() }: AccountsParts): Accou
   };
   return {
     events,
-    sessions: createSessionTable({ nowSec: () => Math.floor(nowMs() / 1000) }),
+    sessions: sessions ?? createSessionTable({ nowSec: () => Math.floor(nowMs() / 1000) }),
     countedPayments: counted,
     onSettled(listener) {
       listeners.add(listener);

@@ -93,8 +93,8 @@ function holderFinder({ flow, accounts, catalog }: EndpointParts): FindHolder<Ho
   const serviceNamed = (name: string): ServiceConfig | undefined =>
     catalog().config.services.find((service) => service.name === name);
   const deps = { ...flow.deps, serviceNamed };
-  const fromSession = (request: Request): readonly CredentialCandidate[] => {
-    const reading = readSession(accounts.sessions, cookieRequest(catalog(), request));
+  const fromSession = async (request: Request): Promise<readonly CredentialCandidate[]> => {
+    const reading = await readSession(accounts.sessions, cookieRequest(catalog(), request));
     if (reading.kind === 'misdirected') {
       throw new GatewayError('misdirected-cookie', 'The session cookie is for pages of its own origin only.');
     }
@@ -105,7 +105,7 @@ function holderFinder({ flow, accounts, catalog }: EndpointParts): FindHolder<Ho
   return async (request, source) => {
     const reading = readCredentials(request.rawHeaders);
     const candidates =
-      reading.candidates.length > 0 || source === 'header' ? reading.candidates : fromSession(request);
+      reading.candidates.length > 0 || source === 'header' ? reading.candidates : await fromSession(request);
     const verdict = await verifyHolder(deps, candidates, clientKey(catalog(), request));
     const isMalformed = candidates.length === 0 && reading.malformed !== undefined;
     return isMalformed ? { kind: 'refused', reason: 'malformed' } : verdict;

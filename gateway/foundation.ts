@@ -8,6 +8,7 @@ import { type Ledger, type LedgerOptions, openLedger } from './ledger/ledger.ts'
 import type { Store } from './ledger/store.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
+import type { SessionTable } from './session/table.ts';
 import { invoiceTag, tagInvoices } from './settlements/invoice-tag.ts';
 import { type NodeWatch, watchNode } from './watch-node.ts';
 
@@ -30,6 +31,8 @@ export interface FoundationParts {
   readonly metrics: Metrics;
   /** To the other processes on the same store, opened and closed by the caller; absent: this one is alone, or asks the store. */
   readonly bus?: Bus;
+  /** Sessions of all processes on the same store; absent: this one's, in its memory. */
+  readonly sessions?: SessionTable;
   /** Unix milliseconds; absent: the system's clock. */
   readonly nowMs?: () => number;
 }

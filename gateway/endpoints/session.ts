@@ -52,7 +52,7 @@ async function openSession<Holder extends SessionHolder>(
       `The service ${service.name} takes no session cookie: its operator has not set session: true.`,
     );
   }
-  const session = deps.sessions.open(
+  const session = await deps.sessions.open(
     { accountId, service: service.name, validUntilSec, candidate },
     readSessionId(request.headers.cookie, scope),
   );
@@ -72,7 +72,7 @@ async function endSession<Holder extends SessionHolder>(
 ): Promise<void> {
   const scope = requireScope(deps.cookieRequest(request));
   const id = readSessionId(request.headers.cookie, scope);
-  if (id !== undefined) deps.sessions.close(id);
+  if (id !== undefined) await deps.sessions.close(id);
   response.set({ 'Set-Cookie': endedCookie(scope), 'Cache-Control': 'no-store' });
   response.status(204).end();
 }

@@ -109,7 +109,7 @@ type Authorisation = Paid | Unpaid;
 
 /** The first credential that holds and can pay wins. */
 async function authorise(deps: FlowDeps, exchange: Exchange, usage: UsageSource): Promise<Authorisation> {
-  const reading = readCredential(exchange, deps.sessions);
+  const reading = await readCredential(exchange, deps.sessions);
   let unpaid: Unpaid = {
     kind: 'unpaid',
     reason: reading.malformed === undefined ? 'no-credential' : 'malformed',

@@ -16,8 +16,9 @@ const QUERY_PARAMETER = 't';
  * Finds the payment credentials of a request, wherever the service lets them stand; without any, those that its session
  * cookie stands for.
  * @throws GatewayError `misdirected-cookie`: only the cookie would pay, and another site sent it along
+ * @throws StoreError when the sessions are away
  */
-export function readCredential(exchange: Exchange, sessions: SessionTable): CredentialReading {
+export async function readCredential(exchange: Exchange, sessions: SessionTable): Promise<CredentialReading> {
   const { service, req, target } = exchange;
   const queryToken = service.credentialInQuery ? queryParameter(target.query) : undefined;
   const reading =
@@ -25,7 +26,7 @@ export function readCredential(exchange: Exchange, sessions: SessionTable): Cred
       ? readHeaders(exchange)
       : readCredentials(req.rawHeaders, { credentialHeader: service.credentialHeader, queryToken });
   if (service.session !== true || reading.candidates.length > 0) return reading;
-  const candidates = sessionCandidates(exchange, sessions);
+  const candidates = await sessionCandidates(exchange, sessions);
   return candidates.length === 0 ? reading : { candidates };
 }
 
@@ -44,9 +45,12 @@ function readHeaders({ req, service, connection }: Exchange): CredentialReading 
   return reading;
 }
 
-function sessionCandidates(exchange: Exchange, sessions: SessionTable): readonly CredentialCandidate[] {
+async function sessionCandidates(
+  exchange: Exchange,
+  sessions: SessionTable,
+): Promise<readonly CredentialCandidate[]> {
   const { req, target, client, service } = exchange;
-  const reading = readSession(sessions, {
+  const reading = await readSession(sessions, {
     method: req.method ?? '',
     headers: req.headers,
     authority: target.authority,

@@ -19,16 +19,20 @@ export interface OpenedSession {
   readonly expiresAtSec: number;
 }
 
-/** The sessions of this process. */
+/** Sessions, of this process or of all gateways on one store. What is shared rejects with StoreError when it does not answer. */
 export interface SessionTable {
   /**
    * Opens a session for a credential. It takes over what the browser's session before stood for at other services, and that
    * one ends: an id that somebody else may know is worth nothing after this.
    */
-  open(credential: HeldCredential, previousId: string | undefined): OpenedSession;
+  open(credential: HeldCredential, previousId: string | undefined): Promise<OpenedSession>;
   /** What a session stands for now; empty when there is no such session. */
-  credentials(id: string): readonly HeldCredential[];
-  close(id: string): void;
+  credentials(id: string): Promise<readonly HeldCredential[]>;
+  close(id: string): Promise<void>;
+}
+
+/** Sessions in memory, which can be counted. */
+export interface MemorySessions extends SessionTable {
   size(): number;
 }
 
@@ -42,16 +46,17 @@ export interface SessionTableOptions {
 }
 
 const MAX_BYTES = 64 * 1024 * 1024;
-const MAX_PER_ACCOUNT = 16;
+/** Sessions of one account. */
+export const MAX_PER_ACCOUNT = 16;
 /** Services that one session may stand for. */
-const MAX_CREDENTIALS = 4;
+export const MAX_CREDENTIALS = 4;
 const SESSION_BYTES = 500;
 
 /**
- * Sessions in the memory of this process: after a restart, or at another gateway of the same store, the browser presents its
- * credential once more. The table keeps hashes of the ids, so that how long a look-up takes says nothing about them.
+ * Sessions in the memory of this process, for a store that is there as well: after a restart the browser presents its credential once
+ * more. The table keeps hashes of the ids, so that how long a look-up takes says nothing about them.
  */
-export function createSessionTable(options: SessionTableOptions): SessionTable {
+export function createSessionTable(options: SessionTableOptions): MemorySessions {
   const { nowSec, maxBytes = MAX_BYTES, maxPerAccount = MAX_PER_ACCOUNT } = options;
   /** Keys of an account's sessions, oldest first. */
   const byAccount = new Map<string, Set<string>>();
@@ -82,26 +87,36 @@ export function createSessionTable(options: SessionTableOptions): SessionTable {
   };
 
   return {
-    open(credential, previousId) {
+    async open(credential, previousId) {
       const previous = previousId === undefined ? undefined : keyOf(previousId);
       const others = (previous === undefined ? [] : live(previous)).filter(
         ({ service }) => service !== credential.service,
       );
       if (previous !== undefined) sessions.delete(previous);
       const held = [credential, ...others].slice(0, MAX_CREDENTIALS);
-      const id = randomBytes(32).toString('base64url');
+      const id = newSessionId();
       enter(keyOf(id), held);
-      return { id, expiresAtSec: Math.max(...held.map(({ validUntilSec }) => validUntilSec)) };
+      return { id, expiresAtSec: endOf(held) };
     },
-    credentials(id) {
+    async credentials(id) {
       const key = keyOf(id);
       const held = live(key);
       if (held.length === 0) sessions.delete(key);
       return held;
     },
-    close: (id) => void sessions.delete(keyOf(id)),
+    close: async (id) => void sessions.delete(keyOf(id)),
     size: () => sessions.size,
   };
+}
+
+/** Nobody can guess it. */
+export function newSessionId(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+/** Unix seconds: when the last of these credentials ends. */
+export function endOf(held: readonly HeldCredential[]): number {
+  return Math.max(...held.map(({ validUntilSec }) => validUntilSec));
 }
 
 function keyOf(id: string): string {

@@ -34,7 +34,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'gateway/paywall': ['node', 'gateway/pricing'],
   'gateway/settlements': ['node', 'gateway/ledger', 'gateway/observe'],
   // What a session cookie is, and what it stands for: the flow reads it, an endpoint gives it.
-  'gateway/session': ['gateway/l402'],
+  'gateway/session': ['gateway/l402', 'gateway/ledger', 'gateway/errors.ts'],
   // As types alone: its page runs the client library in the browser.
   'gateway/demo': ['client'],
   'gateway/observe': [...SHARED, 'gateway/ledger', 'gateway/pricing'],

@@ -6,6 +6,7 @@ import { createMemoryStore } from '../../gateway/ledger/memory.ts';
 import type { Store } from '../../gateway/ledger/store.ts';
 import { createLog, type Log } from '../../gateway/observe/log.ts';
 import { createMetrics, type Metrics } from '../../gateway/observe/metrics.ts';
+import type { SessionTable } from '../../gateway/session/table.ts';
 import { msat } from '../../node/msat.ts';
 import type { LightningNode, Payer } from '../../node/node.ts';
 import { createSimnet, DEFAULT_WALLET, GATEWAY_WALLET } from '../../node/simnet/simnet.ts';
@@ -41,6 +42,7 @@ export interface TestGatewayOptions {
   readonly log?: Log;
   readonly ledgerDir?: string;
   readonly bus?: Bus;
+  readonly sessions?: SessionTable;
   /** Pays in place of a wallet on the simulated network. Not closed with the gateway. */
   readonly payer?: Payer;
 }
@@ -69,6 +71,7 @@ export async function startTestGateway(
     masterKeys: options.masterKeys ?? [TEST_MASTER_KEY],
     ...(options.ledgerDir === undefined ? {} : { ledgerDir: options.ledgerDir }),
     ...(options.bus === undefined ? {} : { bus: options.bus }),
+    ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
     adminToken,
     log: options.log ?? createLog({ level: 'silent', format: 'json' }),
     metrics,
