@@ -5,7 +5,7 @@ import { NO_USAGE } from '../gateway/meter/usage/usage.ts';
 import { whyNotSellable } from '../gateway/pricing/sellable.ts';
 import { isLoopbackHost } from '../node/loopback.ts';
 import { formatMsat, msat, sats } from '../node/msat.ts';
-import type { Config, ServiceConfig } from './config.ts';
+import type { Config, LndNodeConfig, ServiceConfig } from './config.ts';
 import type { Finding } from './problem.ts';
 import { findWaysRound } from './ways-round.ts';
 
@@ -255,13 +255,25 @@ function checkPlayMoney({ listen, node, allowPlayMoney }: Config): readonly Find
   });
 }
 
-function checkNode({ node }: Config): readonly Finding[] {
-  if (node.type === 'lnd') {
-    if ((node.macaroon === undefined) !== (node.macaroonFile === undefined)) return [];
-    return [
-      { path: ['node'], problem: 'needs one macaroon', remedy: 'set either `macaroonFile` or `macaroon`' },
-    ];
+function checkLnd(node: LndNodeConfig): readonly Finding[] {
+  const found: Finding[] = [];
+  if ((node.macaroon === undefined) === (node.macaroonFile === undefined)) {
+    const remedy = 'set either `macaroonFile` or `macaroon`';
+    found.push({ path: ['node'], problem: 'needs one macaroon', remedy });
   }
+  const { clientCertFile, clientKeyFile } = node;
+  if ((clientCertFile === undefined) !== (clientKeyFile === undefined)) {
+    const remedy = 'set both `clientCertFile` and `clientKeyFile`, or none';
+    found.push({ path: ['node'], problem: 'needs a client certificate and its key', remedy });
+  } else if (clientCertFile !== undefined && node.url.startsWith('http:')) {
+    const remedy = 'write an https URL, or remove `clientCertFile` and `clientKeyFile`';
+    found.push({ path: ['node', 'clientCertFile'], problem: 'is never shown over plain HTTP', remedy });
+  }
+  return found;
+}
+
+function checkNode({ node }: Config): readonly Finding[] {
+  if (node.type === 'lnd') return checkLnd(node);
   if (node.url === undefined) {
     if (node.macaroon === undefined) return [];
     return [

@@ -44,6 +44,13 @@ export interface LndNodeConfig {
   readonly macaroonFile?: string;
   readonly macaroon?: string;
   readonly network?: Network;
+  /** Shown to a server that asks for it; both or none. */
+  readonly clientCertFile?: string;
+  readonly clientKeyFile?: string;
+  /** `socks5h://host:port`, perhaps with a password. */
+  readonly socksProxy?: string;
+  /** Invoices carry hints at channels that are not announced. */
+  readonly privateHints?: boolean;
 }
 
 export type NodeConfig = SimulatedNodeConfig | LndNodeConfig;

@@ -64,6 +64,10 @@ function resolveNode(node: ConfigFile['node'], absolute: (name: string) => strin
     ...(node.macaroonFile !== undefined && { macaroonFile: absolute(node.macaroonFile) }),
     ...(node.macaroon !== undefined && { macaroon: node.macaroon }),
     ...(node.network !== undefined && { network: node.network }),
+    ...(node.clientCertFile !== undefined && { clientCertFile: absolute(node.clientCertFile) }),
+    ...(node.clientKeyFile !== undefined && { clientKeyFile: absolute(node.clientKeyFile) }),
+    ...(node.socksProxy !== undefined && { socksProxy: node.socksProxy }),
+    ...(node.privateHints && { privateHints: true }),
   };
 }
 

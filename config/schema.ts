@@ -2,6 +2,7 @@ import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
 import { parseLndConnect } from '../node/lndconnect.ts';
 import { NodeError } from '../node/node.ts';
+import { parseSocksProxy } from '../node/socks.ts';
 import { oneOrMany, serviceSchema, upstream } from './schema-service.ts';
 import { store } from './schema-store.ts';
 import {
@@ -50,6 +51,19 @@ const nodeUrl = written((value): string | Refused => {
     return { problem: 'is not an http or https URL', remedy };
   if (url.username !== '' || url.password !== '') return { problem: 'holds a user name or password', remedy };
   return url.href.replace(/\/$/, '');
+});
+
+/** A SOCKS5 proxy that resolves names itself. */
+const socksProxy = written((value): string | Refused => {
+  try {
+    parseSocksProxy(value);
+    return value;
+  } catch {
+    return {
+      problem: 'is not a SOCKS5 proxy that resolves names itself',
+      remedy: 'write scheme, host and port: `socks5h://127.0.0.1:9050`',
+    };
+  }
 });
 
 const macaroon = written((value): string | Refused =>
@@ -101,6 +115,25 @@ const lndNode = z.strictObject({
     .enum(['mainnet', 'testnet', 'signet', 'regtest'])
     .optional()
     .describe('Refuse to start when the node is on another network.'),
+  clientCertFile: file
+    .optional()
+    .describe(
+      'PEM file of a certificate that is shown to a proxy in front of LND which asks for one; read again with each connection.',
+    )
+    .meta({ written: ['/etc/sluice/node-client.crt'] }),
+  clientKeyFile: file
+    .optional()
+    .describe('PEM file of its private key.')
+    .meta({ written: ['/etc/sluice/node-client.key'] }),
+  socksProxy: socksProxy
+    .optional()
+    .describe("Connect through this SOCKS5 proxy, which resolves the node's name: Tor.")
+    .meta({ written: ['socks5h://127.0.0.1:9050'] }),
+  privateHints: yesNo
+    .prefault(false)
+    .describe(
+      'Put hints at channels that are not announced into invoices, so that they can be paid over those.',
+    ),
 });
 
 /** `node: lndconnect://…`, as node managers show it to wallets: address, certificate and macaroon in one. */
@@ -112,7 +145,7 @@ const lndConnect = z
       return z.NEVER;
     }
     try {
-      return { type: 'lnd', ...parseLndConnect(value) };
+      return { type: 'lnd', ...parseLndConnect(value), privateHints: false };
     } catch (error) {
       context.addIssue({
         code: 'custom',

@@ -1,19 +1,20 @@
-import { X509Certificate } from 'node:crypto';
-import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { buildConnector, type Dispatcher, Pool } from 'undici';
+import { type Dispatcher, Pool } from 'undici';
+import {
+  type ConnectOptions,
+  codeOf,
+  createConnector,
+  isCertificateCode,
+  isClientCertificateCode,
+} from './connect.ts';
 import { ExchangeCut, exchangeJson, type JsonAnswer } from './json-exchange.ts';
 import { NodeError } from './node.ts';
 
 /** How to reach a node's HTTP interface. */
-export interface NodeHttpOptions {
+export interface NodeHttpOptions extends ConnectOptions {
   /** Origin and optional base path. */
   readonly url: string;
   /** Sent with every request; may hold secrets, which appear in no error. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The server's own certificate, or the CA that signed it; absent: the system's CAs. */
-  readonly tlsCertPem?: string;
-  /** The certificate as it is now, asked for when the server shows another one than before. May throw. */
-  readonly rereadTlsCert?: () => string;
   /** Bound on one exchange, ms. */
   readonly timeoutMs: number;
   /** Exchanges under way at once; one more is refused as `busy`. */
@@ -57,10 +58,6 @@ export interface NodeHttp {
   close(): Promise<void>;
 }
 
-/** What Node says when a certificate is not the pinned one, and not of an authority that is known. */
-const CERTIFICATE_CODES =
-  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_|ERR_TLS_CERT_)/;
-
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_LINE_BYTES = 1024 * 1024;
 
@@ -70,14 +67,14 @@ const MAX_LINE_BYTES = 1024 * 1024;
  */
 const KEEP_ALIVE_MS = 30_000;
 
-/** Opens connections to a node when they are needed. @throws NodeError `unreachable` for a URL or certificate that is none. */
+/** Opens connections to a node when they are needed. @throws NodeError `unreachable` for a URL, certificate or key that is none. */
 export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
   const url = URL.parse(options.url);
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new NodeError('unreachable', `The node's URL ${options.url} is not an http or https URL.`);
   }
   const basePath = url.pathname.replace(/\/+$/, '');
-  const common = { connect: connector(options, url.hostname), pipelining: 1, allowH2: false } as const;
+  const common = { connect: createConnector(options, url.hostname), pipelining: 1, allowH2: false } as const;
   // A feed or a payment holds its connection for long: it must not take one from the short exchanges.
   const short = new Pool(url.origin, {
     ...common,
@@ -140,36 +137,6 @@ export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
   };
 }
 
-/**
- * Connects with the certificate that is pinned now. When the server shows another one, the pin is read again: what the
- * node's owner wrote there is trusted, never what the server shows.
- */
-function connector(options: NodeHttpOptions, hostname: string): buildConnector.connector {
-  const build = (certPem: string | undefined) =>
-    buildConnector({ timeout: options.timeoutMs, allowH2: false, ...pinned(certPem, hostname) });
-  let current = options.tlsCertPem;
-  let connect = build(current);
-  const isRenewed = (): boolean => {
-    try {
-      const certPem = options.rereadTlsCert?.();
-      if (certPem === undefined || certPem === current) return false;
-      connect = build(certPem);
-      current = certPem;
-      return true;
-    } catch {
-      // It is being written, or gone: the one that we have stays, and the next failure asks again.
-      return false;
-    }
-  };
-  return (target, callback) => {
-    connect(target, (...outcome) => {
-      const [error] = outcome;
-      if (error !== null && CERTIFICATE_CODES.test(codeOf(error)) && isRenewed()) connect(target, callback);
-      else callback(...outcome);
-    });
-  };
-}
-
 async function* readLines(
   response: Dispatcher.ResponseData,
   host: string,
@@ -200,28 +167,6 @@ async function* readLines(
   }
 }
 
-/**
- * TLS options that accept the pinned certificate whatever name it bears (LND's is self-signed, for the names that the
- * machine had when it was made), and what a pinned CA signed for the name that was asked.
- */
-function pinned(certPem: string | undefined, hostname: string) {
-  if (certPem === undefined) return {};
-  const pin = parseCertificate(certPem);
-  return {
-    ca: certPem,
-    checkServerIdentity: (_name: string, certificate: PeerCertificate) =>
-      certificate.raw?.equals(pin.raw) ? undefined : checkServerIdentity(hostname, certificate),
-  };
-}
-
-function parseCertificate(pem: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (cause) {
-    throw new NodeError('unreachable', "The node's TLS certificate is not a PEM certificate.", { cause });
-  }
-}
-
 function busy(concurrency: number): NodeError {
   return new NodeError('busy', `${concurrency} requests to the node are under way already; try again soon.`);
 }
@@ -237,18 +182,19 @@ function explain(error: unknown, host: string): NodeError {
     return new NodeError('timeout', why[error.reason], { cause: error });
   }
   const code = codeOf(error);
-  if (CERTIFICATE_CODES.test(code)) {
+  if (isCertificateCode(code)) {
     return new NodeError(
       'unreachable',
       `The node at ${host} shows another certificate than the configured one (${code}): give the tls.cert that it uses now.`,
       { cause: error },
     );
   }
+  if (isClientCertificateCode(code)) {
+    return new NodeError(
+      'unreachable',
+      `The server at ${host} wants a client certificate, or another one (${code}): set node.clientCertFile and node.clientKeyFile.`,
+      { cause: error },
+    );
+  }
   return new NodeError('unreachable', `The node at ${host} can't be reached (${code}).`, { cause: error });
-}
-
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  const { code } = error as { readonly code?: unknown };
-  return typeof code === 'string' ? code : error.name;
 }

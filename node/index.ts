@@ -2,13 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LndNodeConfig, NodeConfig, SimulatedNodeConfig } from '../config/config.ts';
+import type { CircuitChange } from './circuit-breaker.ts';
+import type { ConnectOptions } from './connect.ts';
 import { macaroonWarnings } from './lnd/macaroon-rights.ts';
 import { createLndNode } from './lnd.ts';
-import { type LightningNode, NodeError } from './node.ts';
+import { type LightningNode, NodeError, type NodeErrorCode } from './node.ts';
 import { type LndRestServer, serveLndRest } from './simnet/lnd-rest.ts';
 import { createSimnet, DEFAULT_WALLET, GATEWAY_WALLET } from './simnet/simnet.ts';
 import type { Simnet } from './simnet/types.ts';
 import { createSimulatedNode } from './simulated.ts';
+import { parseSocksProxy } from './socks.ts';
 
 /** What opening a node needs from the process. */
 export interface NodeDeps {
@@ -23,6 +26,8 @@ export interface NodeDeps {
   readonly timeoutMs?: number;
   /** Requests under way to a node elsewhere. */
   readonly concurrency?: number;
+  /** Told when a node elsewhere is left alone because it does not answer, and when it answers again. It does not throw. */
+  readonly onCircuit?: (change: CircuitChange) => void;
 }
 
 /** A node that is ready for use. */
@@ -124,24 +129,43 @@ function writeAddress(file: string, simnet: Simnet, url: string): void {
 
 function openLnd(config: LndNodeConfig, deps: NodeDeps): OpenedNode {
   const macaroon = config.macaroon ?? readMacaroon(config.macaroonFile);
-  const { tlsCertFile } = config;
   const opened = openClient({
     url: config.url,
     macaroon,
+    ...waysToLnd(config),
+    ...(config.network === undefined ? {} : { network: config.network }),
+    privateHints: config.privateHints ?? false,
+    playMoney: false,
+    deps,
+  });
+  return { ...opened, warnings: macaroonWarnings(macaroon) };
+}
+
+/**
+ * How to connect to the configured LND: certificates of both sides, read from their files, and the proxy.
+ * @throws NodeError `unreachable` when a file can't be read
+ */
+export function waysToLnd(config: LndNodeConfig): Omit<ConnectOptions, 'timeoutMs'> {
+  const { tlsCertFile, tlsCertPem, clientCertFile, clientKeyFile, socksProxy } = config;
+  return {
+    ...(tlsCertPem === undefined ? {} : { tlsCertPem }),
     ...(tlsCertFile === undefined
-      ? config.tlsCertPem === undefined
-        ? {}
-        : { tlsCertPem: config.tlsCertPem }
+      ? {}
       : {
           tlsCertPem: readText(tlsCertFile, 'node.tlsCertFile'),
           // LND makes a new certificate when the old one ends, or its names change.
           rereadTlsCert: () => readText(tlsCertFile, 'node.tlsCertFile'),
         }),
-    ...(config.network === undefined ? {} : { network: config.network }),
-    playMoney: false,
-    deps,
-  });
-  return { ...opened, warnings: macaroonWarnings(macaroon) };
+    ...(clientCertFile === undefined || clientKeyFile === undefined
+      ? {}
+      : {
+          readClientCertificate: () => ({
+            certPem: readText(clientCertFile, 'node.clientCertFile'),
+            keyPem: readText(clientKeyFile, 'node.clientKeyFile'),
+          }),
+        }),
+    ...(socksProxy === undefined ? {} : { socksProxy: parseSocksProxy(socksProxy) }),
+  };
 }
 
 type ClientOptions = Omit<Parameters<typeof createLndNode>[0], 'nowMs'> & { readonly deps: NodeDeps };
@@ -158,6 +182,7 @@ function openClient({ deps, ...options }: ClientOptions): OpenedNode {
     nowMs: deps.nowMs,
     ...(deps.timeoutMs === undefined ? {} : { timeoutMs: deps.timeoutMs }),
     ...(deps.concurrency === undefined ? {} : { concurrency: deps.concurrency }),
+    ...(deps.onCircuit === undefined ? {} : { onCircuit: deps.onCircuit }),
   });
   return { node, close: () => node.close() };
 }
@@ -168,20 +193,18 @@ function openClient({ deps, ...options }: ClientOptions): OpenedNode {
  */
 export function readMacaroon(file: string | undefined): string {
   if (file === undefined) return '';
-  const bytes = readBytes(file, 'node.macaroonFile');
+  const bytes = readBytes(file, 'node.macaroonFile', 'unauthorized');
   return bytes[0] === 2 ? bytes.toString('hex') : bytes.toString('utf8').trim();
 }
 
 function readText(file: string, key: string): string {
-  return readBytes(file, key).toString('utf8');
+  return readBytes(file, key, 'unreachable').toString('utf8');
 }
 
-function readBytes(file: string, key: string): Buffer {
+function readBytes(file: string, key: string, code: NodeErrorCode): Buffer {
   try {
     return readFileSync(file);
   } catch (cause) {
-    throw new NodeError('unauthorized', `${key}: ${file} can't be read; check the path and its rights.`, {
-      cause,
-    });
+    throw new NodeError(code, `${key}: ${file} can't be read; check the path and its rights.`, { cause });
   }
 }

@@ -50,7 +50,9 @@ export function loadForOperator(file: string | undefined, io: OperatorIo): Loade
 function unreadableFiles({ listen, node }: Config): readonly string[] {
   const files = listen.flatMap(({ tls }) => (tls === undefined ? [] : [tls.certFile, tls.keyFile]));
   if (node.type === 'lnd') {
-    for (const file of [node.tlsCertFile, node.macaroonFile]) if (file !== undefined) files.push(file);
+    const { tlsCertFile, macaroonFile, clientCertFile, clientKeyFile } = node;
+    const named = [tlsCertFile, macaroonFile, clientCertFile, clientKeyFile];
+    files.push(...named.filter((file) => file !== undefined));
   }
   return files
     .filter((file) => !isReadable(file))

@@ -1,9 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Config } from '../../config/config.ts';
+import { type Backoff, createBackoff } from '../../node/backoff.ts';
 import type { BusNews } from '../bus/bus.ts';
 import { boundedTell } from '../bus/ipc-bus.ts';
 import type { Log } from '../observe/log.ts';
-import { type Backoff, createBackoff } from '../settlements/backoff.ts';
 import type { WorkerEnd, WorkerProcess } from './fork-worker.ts';
 import { type FromWorker, readFromWorker, type ToWorker } from './messages.ts';
 import type { ConnectionShare, Taker } from './share-connections.ts';

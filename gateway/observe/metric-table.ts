@@ -140,6 +140,12 @@ export const METRICS = {
     help: 'Requests to the Lightning node that failed, by verb and error code.',
     labels: ['verb', 'code'],
   },
+  nodeCircuitOpen: {
+    name: 'sluice_node_circuit_open',
+    type: 'gauge',
+    help: 'Whether the node is left alone (1) because it did not answer five times in a row, and tried every few seconds, or asked (0).',
+    labels: [],
+  },
   storeLatency: {
     name: 'sluice_store_request_duration_seconds',
     type: 'histogram',

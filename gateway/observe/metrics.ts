@@ -39,6 +39,8 @@ export interface GaugeSources {
   readonly pooledInvoices?: () => number;
   /** undefined: the node can't tell, or has not told lately. */
   readonly liquidity?: () => Liquidity | undefined;
+  /** The node is left alone because it does not answer. */
+  readonly nodeCircuitOpen?: () => boolean;
   /** Services whose price is more than can be received. */
   readonly unsellable?: () => number;
   readonly connections?: () => number;
@@ -207,6 +209,7 @@ function createGauges(registry: Registry, version: string) {
   const sources: { -readonly [Name in keyof GaugeSources]: GaugeSources[Name] } = {};
   createPulledGauge(METRICS.outstandingInvoices, registry, () => sources.outstandingInvoices?.() ?? 0);
   createPulledGauge(METRICS.pooledInvoices, registry, () => sources.pooledInvoices?.() ?? 0);
+  createPulledGauge(METRICS.nodeCircuitOpen, registry, () => (sources.nodeCircuitOpen?.() ? 1 : 0));
   createNodeGauges(registry, () => sources.liquidity?.());
   createPulledGauge(METRICS.unsellable, registry, () => sources.unsellable?.() ?? 0);
   createPulledGauge(METRICS.connections, registry, () => sources.connections?.() ?? 0);

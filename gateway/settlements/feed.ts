@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { type Backoff, createBackoff } from '../../node/backoff.ts';
 import type { LightningNode, Settlement } from '../../node/node.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Account } from '../ledger/store.ts';
@@ -6,7 +7,6 @@ import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { type Announcer, createAnnouncer } from './announce.ts';
 import { applySettlement, type OfferPayment, type Payment } from './apply-settlement.ts';
-import { type Backoff, createBackoff } from './backoff.ts';
 import { createCursorKeeper } from './cursor-keeper.ts';
 import { followSettlements, UnknownCursorError } from './follow-settlements.ts';
 import { lookUpOffers } from './look-up-offers.ts';

@@ -243,3 +243,25 @@ test("certificates of listeners are dated, and keys that are another one's are r
   write(CERTIFICATE_ONE.cert, CERTIFICATE_TWO.key);
   assert.match(problems((await examine(shop.dir)).checks).join(), /^certificate: .* can not be used/);
 });
+
+test('the client certificate for the node is dated; a key that is another one’s, or that everybody can read, is said', async (t) => {
+  const shop = await openShop(t);
+  const [cert, key] = [path.join(shop.dir, 'c.pem'), path.join(shop.dir, 'k.pem')];
+  writeFileSync(cert, CERTIFICATE_ONE.cert);
+  writeFileSync(key, CERTIFICATE_ONE.key, { mode: 0o600 });
+  const yaml = path.join(shop.dir, 'sluice.yaml');
+  const before = readFileSync(yaml, 'utf8');
+  const named = 'network: regtest, clientCertFile: c.pem, clientKeyFile: k.pem }';
+  const after = before.replace('network: regtest }', named).replace('url: "http:', 'url: "https:');
+  writeFileSync(yaml, after);
+  const of = (checks: readonly Check[], name: string) =>
+    checks.filter(({ check }) => check === name).map(({ status, message }) => `${status}: ${message}`);
+  const good = of((await examine(shop.dir)).checks, 'certificate');
+  assert.match(good.join(), /^ok: the client certificate for the node \(.*c\.pem\) holds for \d+ days more$/);
+  writeFileSync(key, CERTIFICATE_TWO.key);
+  chmodSync(key, 0o644);
+  const { checks } = await examine(shop.dir);
+  assert.match(of(checks, 'certificate').join(), /problem: .* and its key \(.*k\.pem\) can not be used/);
+  assert.match(of(checks, 'data folder').join(), /warning: .*k\.pem can be read by every user/);
+  assert.match(of(checks, 'node').join(), /problem: The client certificate .* belong together/);
+});

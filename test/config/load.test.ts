@@ -114,7 +114,7 @@ admin: 8409
 data: /var/lib/sluice
 title: T
 upstream: https://up.example.com:9000/base/
-node: { type: lnd, url: "https://127.0.0.1:8080", macaroonFile: m, tlsCertFile: /t, network: signet }
+node: { type: lnd, url: "https://127.0.0.1:8080", macaroonFile: m, tlsCertFile: /t, network: signet, clientCertFile: c, clientKeyFile: /k, socksProxy: "socks5h://u:p@127.0.0.1:9050", privateHints: true }
 store: { type: sqlite, file: x.db, spendDurability: full }
 masterKeys: ["${'Aa'.repeat(32)}", "${'bb'.repeat(32)}"]
 trustedProxies: [10.0.0.0/8, "::1"]
@@ -155,6 +155,10 @@ services:
     tlsCertFile: '/t',
     macaroonFile: path.join(DIR, 'm'),
     network: 'signet',
+    clientCertFile: path.join(DIR, 'c'),
+    clientKeyFile: '/k',
+    socksProxy: 'socks5h://u:p@127.0.0.1:9050',
+    privateHints: true,
   });
   assert.deepEqual(config.masterKeys, ['aa'.repeat(32), 'bb'.repeat(32)]);
   assert.deepEqual(config.limits, {
@@ -366,6 +370,18 @@ const MISTAKES: Readonly<Record<string, readonly [string, string]>> = {
   'a node without a macaroon': [
     `${SERVICE}node: { type: lnd, url: "https://h:1" }\n`,
     '6:7: node needs one macaroon. Set either `macaroonFile` or `macaroon`.',
+  ],
+  'a client certificate without its key': [
+    `${SERVICE}node: { type: lnd, url: "https://h:1", macaroonFile: m, clientCertFile: c }\n`,
+    '6:7: node needs a client certificate and its key. Set both `clientCertFile` and `clientKeyFile`, or none.',
+  ],
+  'a client certificate over plain HTTP': [
+    `${SERVICE}node: { type: lnd, url: "http://h:1", macaroonFile: m, clientCertFile: c, clientKeyFile: k }\n`,
+    '6:72: node.clientCertFile (`c`) is never shown over plain HTTP. Write an https URL, or remove `clientCertFile` and `clientKeyFile`.',
+  ],
+  'a SOCKS proxy that has names resolved here': [
+    `${SERVICE}node: { type: lnd, url: "https://h:1", macaroonFile: m, socksProxy: "socks5://h:1" }\n`,
+    '6:69: node.socksProxy (`socks5://h:1`) is not a SOCKS5 proxy that resolves names itself. Write scheme, host and port: `socks5h://127.0.0.1:9050`.',
   ],
   'a shared simulated node without a macaroon': [
     `${SERVICE}node: { type: simulated, url: "http://h:1" }\n`,

@@ -61,6 +61,7 @@ function lndAt(t: TestContext, rig: Rig, url: string): LightningNode {
     macaroon: rig.simnet.wallet(GATEWAY_WALLET).macaroon,
     nowMs: () => rig.clock.ms,
     timeoutMs: 5_000,
+    circuit: { firstPauseMs: 1, maxPauseMs: 3 },
     playMoney: true,
   });
   t.after(() => node.close());

@@ -56,7 +56,13 @@ function* checkModes({ dataDir, store, node, listen }: Config, folder: Stats): G
       yield say.warning(`${file} can be read by other users`, `run: chmod 600 ${file}`);
     }
   }
-  const macaroonFile = node.type === 'lnd' ? node.macaroonFile : undefined;
+  const { macaroonFile, clientKeyFile } = node.type === 'lnd' ? node : {};
+  if (clientKeyFile !== undefined && isOpen(clientKeyFile, 0o007)) {
+    yield say.warning(
+      `${clientKeyFile} can be read by every user of this machine`,
+      `run: chmod 640 ${clientKeyFile}`,
+    );
+  }
   if (macaroonFile !== undefined && isOpen(macaroonFile, 0o007)) {
     yield say.warning(
       `${macaroonFile} can be read by every user of this machine: it acts for the node`,

@@ -1,9 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { Agent, request } from 'undici';
 import type { Config, LndNodeConfig } from '../../../config/config.ts';
 import { hasNativeSecp256k1 } from '../../../node/bolt11.ts';
+import { createConnector } from '../../../node/connect.ts';
+import { waysToLnd } from '../../../node/index.ts';
 import { BAKE_LINE } from '../../../node/lnd/macaroon-rights.ts';
 import { formatMsat, type Msat, maxMsat, ZERO_MSAT } from '../../../node/msat.ts';
 import {
@@ -60,7 +63,7 @@ export async function checkNode(config: Config, nowMs: () => number): Promise<No
     );
   } else found.push(scribe('secp256k1').ok('native'));
   if (node.type === 'lnd') {
-    const files = [...checkNodeCertificate(node, nowMs), ...checkMacaroon(node, nowMs)];
+    const files = [...checkNodeCertificates(node, nowMs), ...checkMacaroon(node, nowMs)];
     found.push(...files);
   }
   if (
@@ -75,17 +78,42 @@ export async function checkNode(config: Config, nowMs: () => number): Promise<No
   return { found, clock: await readClock(config, nowMs) };
 }
 
-function* checkNodeCertificate({ tlsCertFile }: LndNodeConfig, nowMs: () => number): Generator<Diagnosis> {
-  if (tlsCertFile === undefined) return;
+function* checkNodeCertificates(node: LndNodeConfig, nowMs: () => number): Generator<Diagnosis> {
+  const { tlsCertFile, clientCertFile, clientKeyFile } = node;
+  if (tlsCertFile !== undefined) {
+    yield checkCertificate(tlsCertFile, "the node's certificate", nowMs, {
+      renew:
+        'delete tls.cert and tls.key of LND and restart it (or run it with --tlsautorefresh), then copy the new one',
+      name: 'name the tls.cert of the node in `node.tlsCertFile`, readable by this user',
+    });
+  }
+  if (clientCertFile === undefined || clientKeyFile === undefined) return;
+  const say = scribe('certificate');
+  const whose = 'the client certificate for the node';
+  const name = 'name its PEM file in `node.clientCertFile`, readable by this user';
+  yield checkCertificate(clientCertFile, whose, nowMs, { renew: 'renew it', name });
   try {
-    const certificate = new X509Certificate(readFileSync(tlsCertFile));
-    const remedy =
-      'delete tls.cert and tls.key of LND and restart it (or run it with --tlsautorefresh), then copy the new one';
-    yield checkDates(certificate, `the node's certificate (${tlsCertFile})`, nowMs(), remedy);
+    createSecureContext({ cert: readFileSync(clientCertFile), key: readFileSync(clientKeyFile) });
   } catch (error) {
-    yield scribe('certificate').problem(
-      `the node's certificate (${tlsCertFile}) can not be read: ${reasonOf(error)}`,
-      'name the tls.cert of the node in `node.tlsCertFile`, readable by this user',
+    yield say.problem(
+      `${whose} and its key (${clientKeyFile}) can not be used: ${reasonOf(error)}`,
+      'name a certificate and the key that belongs to it',
+    );
+  }
+}
+
+function checkCertificate(
+  file: string,
+  whose: string,
+  nowMs: () => number,
+  remedies: { readonly renew: string; readonly name: string },
+): Diagnosis {
+  try {
+    return checkDates(new X509Certificate(readFileSync(file)), `${whose} (${file})`, nowMs(), remedies.renew);
+  } catch (error) {
+    return scribe('certificate').problem(
+      `${whose} (${file}) can not be read: ${reasonOf(error)}`,
+      remedies.name,
     );
   }
 }
@@ -208,11 +236,11 @@ function dearestInvoice(
 /** The node's clock, from the Date of any answer. No credential is sent: what the address answers does not matter. */
 async function readClock({ node }: Config, nowMs: () => number): Promise<SeenClock | undefined> {
   if (node.url === undefined) return undefined;
-  const ca = node.type === 'lnd' && node.tlsCertFile !== undefined ? readCa(node.tlsCertFile) : undefined;
-  // LND's certificate is self-signed, for the names that its machine had once: trusting it is enough to read a clock.
-  const pinned = ca === undefined ? {} : { ca, checkServerIdentity: () => undefined };
-  const dispatcher = new Agent({ connect: { timeout: CLOCK_TIMEOUT_MS, ...pinned } });
+  let dispatcher: Agent | undefined;
   try {
+    // The same way as the gateway's: a node behind Tor must not be asked for past it.
+    const ways = { ...(node.type === 'lnd' ? waysToLnd(node) : {}), timeoutMs: CLOCK_TIMEOUT_MS };
+    dispatcher = new Agent({ connect: createConnector(ways, new URL(node.url).hostname) });
     const { headers, body } = await request(node.url, {
       dispatcher,
       signal: AbortSignal.timeout(CLOCK_TIMEOUT_MS),
@@ -222,14 +250,6 @@ async function readClock({ node }: Config, nowMs: () => number): Promise<SeenClo
   } catch {
     return undefined;
   } finally {
-    await dispatcher.destroy();
-  }
-}
-
-function readCa(file: string): Buffer | undefined {
-  try {
-    return readFileSync(file);
-  } catch {
-    return undefined;
+    await dispatcher?.destroy();
   }
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { TlsOptions } from 'node:tls';
 import { signInvoice } from '../../../node/bolt11.ts';
 import { createLndNode, type LndOptions } from '../../../node/lnd.ts';
 import { msat } from '../../../node/msat.ts';
@@ -127,12 +128,17 @@ export async function withNode(answer: Answer, work: Work, options: Partial<LndO
   await (options.tlsCertPem === undefined ? withHttp(listen, run) : withTls(listen, run));
 }
 
-function withHttp(answer: Answer, run: (url: string) => Promise<void>): Promise<void> {
+export function withHttp(answer: Answer, run: (url: string) => Promise<void>): Promise<void> {
   return withServer(createServer(collect(answer)), 'http', run);
 }
 
-export function withTls(answer: Answer, run: (url: string) => Promise<void>): Promise<void> {
-  return withServer(createTlsServer({ cert: TLS_CERT, key: TLS_KEY }, collect(answer)), 'https', run);
+export function withTls(
+  answer: Answer,
+  run: (url: string) => Promise<void>,
+  options: TlsOptions = {},
+): Promise<void> {
+  const server = createTlsServer({ cert: TLS_CERT, key: TLS_KEY, ...options }, collect(answer));
+  return withServer(server, 'https', run);
 }
 
 async function withServer(
