@@ -10,7 +10,7 @@ import type { FindHolder } from './endpoints/holder.ts';
 import { sessionRouter } from './endpoints/session.ts';
 import { topUpRouter } from './endpoints/topup.ts';
 import { GatewayError } from './errors.ts';
-import { createThrottle } from './flow/throttle.ts';
+import type { Throttle, ThrottleName } from './flow/throttle.ts';
 import { topUp } from './flow/top-up.ts';
 import { type Holder, verifyHolder } from './flow/verify-holder.ts';
 import { type CredentialCandidate, readCredentials } from './l402/credential.ts';
@@ -26,6 +26,7 @@ export interface EndpointParts {
   readonly flow: Assembly;
   readonly accounts: Accounts;
   readonly catalog: () => Catalog;
+  readonly throttle: (name: ThrottleName) => Throttle;
   readonly log: Log;
   readonly nowMs: () => number;
 }
@@ -46,7 +47,7 @@ export function assembleEndpoints(parts: EndpointParts): Endpoints {
   const endpoints = createEndpoints({
     verifyMacaroon: (text, clientKey) => flow.deps.verifier.readMacaroon(text, clientKey),
     lookupInvoice: (paymentHash) => flow.deps.invoicer.lookUp(paymentHash),
-    throttled: lookUpThrottle(nowMs),
+    throttled: lookUpThrottle(parts.throttle('look-ups')),
     onSettled: accounts.onSettled,
     clientAddress: addressOf,
     corsOrigins: () => catalog().config.corsOrigins,
@@ -81,8 +82,7 @@ export function assembleEndpoints(parts: EndpointParts): Endpoints {
 /** Requests for invoices of one client: far more than a page makes that asks every second. */
 const INVOICE_LOOK_UPS = { burst: 60, perMinute: 240 };
 
-function lookUpThrottle(nowMs: () => number): (client: string) => number | undefined {
-  const throttle = createThrottle(nowMs);
+function lookUpThrottle(throttle: Throttle): (client: string) => number | undefined {
   return (client) => {
     const verdict = throttle.take(client, INVOICE_LOOK_UPS);
     return verdict.kind === 'ok' ? undefined : verdict.retryAfterSec;

@@ -6,12 +6,12 @@ import type { Catalog } from './catalog.ts';
 import type { GatewayError } from './errors.ts';
 import { listedOrders } from './flow/challenge-order.ts';
 import { createInvoicer, type Invoicer } from './flow/create-invoice.ts';
-import { createHeldBodies } from './flow/held-bodies.ts';
+import { createHeldBodies, heldBodyLimits } from './flow/held-bodies.ts';
 import type { FlowDeps } from './flow/index.ts';
 import { createKeyring } from './flow/keys.ts';
 import { createLiveResponses } from './flow/live.ts';
 import { createOutstanding } from './flow/outstanding.ts';
-import { createThrottle } from './flow/throttle.ts';
+import type { Throttle, ThrottleName } from './flow/throttle.ts';
 import { createUnsettled } from './flow/unsettled.ts';
 import { createCredentialVerifier, type Grant } from './flow/verify-credential.ts';
 import type { Ledger } from './ledger/ledger.ts';
@@ -35,6 +35,7 @@ export interface FlowParts {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly nowMs: () => number;
+  readonly throttle: (name: ThrottleName) => Throttle;
   /** The drain was waited for in vain, and what is still under way is being cut. */
   readonly isCutting: () => boolean;
   /** Why an invoice of this amount could not be paid now; undefined when nothing is known that speaks against it. */
@@ -58,6 +59,7 @@ export function assembleFlow(parts: FlowParts): Assembly {
     keys,
     isRevoked: (accountId) => ledger.isRevoked(accountId),
     nowSec,
+    throttle: parts.throttle('credentials'),
     maxCacheBytes: catalog().config.limits.credentialCacheBytes,
     onLookup: (result) => metrics.credentialCache(result),
   });
@@ -86,7 +88,7 @@ export function assembleFlow(parts: FlowParts): Assembly {
       keys,
       node,
       invoicer,
-      bodies: createHeldBodies(),
+      bodies: createHeldBodies(heldBodyLimits(catalog().config.workers)),
       isCutting: parts.isCutting,
       unsettled,
       live,
@@ -134,7 +136,7 @@ function openInvoicer(parts: FlowParts, nowSec: () => number): Invoicer {
     node,
     nodeInfo: identity.ask,
     limits: () => catalog().config.challenge,
-    throttle: createThrottle(nowMs),
+    throttle: parts.throttle('challenges'),
     outstanding: createOutstanding(nowSec),
     nowMs,
     refusal,

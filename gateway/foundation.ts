@@ -3,6 +3,7 @@ import type { LightningNode } from '../node/node.ts';
 import { type Accounts, assembleAccounts } from './assemble-accounts.ts';
 import type { Bus } from './bus/bus.ts';
 import { type Catalog, compileCatalog } from './catalog.ts';
+import { createThrottle, type Throttle, type ThrottleName } from './flow/throttle.ts';
 import { keyFingerprint } from './l402/root-key.ts';
 import { type Ledger, type LedgerOptions, openLedger } from './ledger/ledger.ts';
 import type { Store } from './ledger/store.ts';
@@ -33,6 +34,8 @@ export interface FoundationParts {
   readonly bus?: Bus;
   /** Sessions of all processes on the same store; absent: this one's, in its memory. */
   readonly sessions?: SessionTable;
+  /** Throttles that are kept with other processes; absent: this one has them to itself. */
+  readonly throttle?: (name: ThrottleName) => Throttle;
   /** Unix milliseconds; absent: the system's clock. */
   readonly nowMs?: () => number;
 }
@@ -45,6 +48,7 @@ export interface Foundation {
   /** Its invoices can be told from others on the same node. */
   readonly node: LightningNode;
   readonly watch: NodeWatch;
+  readonly throttle: (name: ThrottleName) => Throttle;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly nowMs: () => number;
@@ -89,6 +93,7 @@ export async function openFoundation(parts: FoundationParts, onNodeDown: () => v
     accounts,
     node: tagInvoices(parts.node, invoiceTag(ledger.generation)),
     watch,
+    throttle: parts.throttle ?? (() => createThrottle(nowMs)),
     log,
     metrics,
     nowMs,

@@ -5,6 +5,7 @@ import { boundedTell, createIpcBus, type IpcBus } from './bus/ipc-bus.ts';
 import { divideLimits } from './cluster/divide-limits.ts';
 import type { NumberedConfig, ToWorker } from './cluster/messages.ts';
 import { openPrimaryPort, type PrimaryPort } from './cluster/primary-port.ts';
+import { createThrottleShare, type ThrottleShare } from './cluster/share-throttles.ts';
 import { assembleDataPlane, type DataPlane, refusePublicPlayMoney } from './data-plane.ts';
 import { explainFailure } from './explain-failure.ts';
 import { openFoundation } from './foundation.ts';
@@ -37,6 +38,7 @@ const COUNT_EVERY_MS = 2_000;
 /** Runs this process as a worker, until it is told to end. */
 export function runWorker(port: PrimaryPort): void {
   const bus = createIpcBus(boundedTell((news, handedOver) => port.send({ kind: 'news', news }, handedOver)));
+  const throttles = createThrottleShare(Date.now, (taken) => port.send({ kind: 'taken', taken }));
   let opening: Promise<OpenedWorker> | undefined;
   let newest: NumberedConfig | undefined;
   let adopt: OpenedWorker['adopt'] = [];
@@ -44,7 +46,7 @@ export function runWorker(port: PrimaryPort): void {
 
   const start = async (first: ToWorker & { readonly kind: 'start' }): Promise<void> => {
     newest = first;
-    opening = openWorker(first.worker, first.config, bus);
+    opening = openWorker(first.worker, first.config, bus, throttles);
     try {
       const opened = await opening;
       // What came while it opened.
@@ -93,6 +95,9 @@ export function runWorker(port: PrimaryPort): void {
       case 'news':
         bus.hear(message.news);
         return;
+      case 'taken':
+        throttles.hear(message.taken);
+        return;
       case 'count':
         void count().catch(() => {});
         return;
@@ -108,7 +113,12 @@ export function runWorker(port: PrimaryPort): void {
   port.send({ kind: 'hello' });
 }
 
-async function openWorker(worker: number, whole: Config, bus: IpcBus): Promise<OpenedWorker> {
+async function openWorker(
+  worker: number,
+  whole: Config,
+  bus: IpcBus,
+  throttles: ThrottleShare,
+): Promise<OpenedWorker> {
   const config = divideLimits(whole);
   const log = createLog({ ...config.log, worker });
   const metrics = createMetrics({ version: VERSION });
@@ -141,6 +151,7 @@ async function openWorker(worker: number, whole: Config, bus: IpcBus): Promise<O
         healthLog: quiet(log),
         metrics,
         bus,
+        throttle: throttles.throttle,
       },
       () => dataPlane?.doubtInvoices(),
     );

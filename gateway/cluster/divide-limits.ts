@@ -17,8 +17,6 @@ export function divideLimits(config: Config): Config {
     },
     challenge: {
       ...challenge,
-      burst: part(challenge.burst),
-      perMinute: part(challenge.perMinute),
       maxOutstanding: part(challenge.maxOutstanding),
       maxOutstandingPerClient: part(challenge.maxOutstandingPerClient),
       nodeConcurrency: part(challenge.nodeConcurrency),

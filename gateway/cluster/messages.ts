@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.ts';
 import type { BusNews } from '../bus/bus.ts';
 import { readBusNews } from '../bus/ipc-bus.ts';
+import { readTaken, type Taken } from './share-throttles.ts';
 
 /*
  * What the primary and a worker say to each other. Both are this program, and the channel is a pipe that nobody else holds: the
@@ -23,6 +24,8 @@ export type ToWorker =
   | { readonly kind: 'connection'; readonly listener: number }
   /** What another process said to all. */
   | { readonly kind: 'news'; readonly news: BusNews }
+  /** What clients took from the throttles of another worker. */
+  | { readonly kind: 'taken'; readonly taken: Taken }
   /** Say what was counted, at once. */
   | { readonly kind: 'count' }
   /** Finish what is under way, and end. */
@@ -42,6 +45,8 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly reason: 'mismatch' | 'other'; readonly message: string }
   /** For all other processes. */
   | { readonly kind: 'news'; readonly news: BusNews }
+  /** For all other workers. */
+  | { readonly kind: 'taken'; readonly taken: Taken }
   /** Its counts up to now, in the Prometheus text format. */
   | { readonly kind: 'counted'; readonly scrape: string };
 
@@ -63,7 +68,8 @@ export function readFromWorker(value: unknown): FromWorker | undefined {
       return { kind, reason, message };
     }
     case 'news':
-      return readNews(value);
+    case 'taken':
+      return readForOthers(value);
     case 'counted': {
       const { scrape } = value;
       return isText(scrape) ? { kind, scrape } : undefined;
@@ -91,7 +97,8 @@ export function readToWorker(value: unknown): ToWorker | undefined {
     case 'reload':
       return isNumberedConfig(value) ? { kind, config: value.config, version: value.version } : undefined;
     case 'news':
-      return readNews(value);
+    case 'taken':
+      return readForOthers(value);
     case 'count':
     case 'drain':
       return { kind };
@@ -100,7 +107,12 @@ export function readToWorker(value: unknown): ToWorker | undefined {
   }
 }
 
-function readNews(value: Readonly<Record<string, unknown>>): (FromWorker & ToWorker) | undefined {
+/** What goes from one process to the others. */
+function readForOthers(value: Readonly<Record<string, unknown>>): (FromWorker & ToWorker) | undefined {
+  if (value['kind'] === 'taken') {
+    const taken = readTaken(value['taken']);
+    return taken === undefined ? undefined : { kind: 'taken', taken };
+  }
   const news = readBusNews(value['news']);
   return news === undefined ? undefined : { kind: 'news', news };
 }

@@ -129,6 +129,9 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
         for (const other of running) if (other !== worker) other.tell(message.news);
         options.onNews(message.news);
         return;
+      case 'taken':
+        for (const other of running) if (other !== worker) other.process.send(message);
+        return;
       case 'counted':
         options.onCounted(worker, message.scrape);
         worker.whenCounted?.();

@@ -33,6 +33,17 @@ export const HELD_BODY_LIMITS: HeldBodyLimits = {
   maxBytesPerStranger: 4_000_000,
 };
 
+/** The part of one of so many processes. */
+export function heldBodyLimits(processes: number): HeldBodyLimits {
+  const part = (whole: number): number => Math.ceil(whole / processes);
+  return {
+    maxBytes: part(HELD_BODY_LIMITS.maxBytes),
+    maxStrangerBytes: part(HELD_BODY_LIMITS.maxStrangerBytes),
+    maxAccountBytes: part(HELD_BODY_LIMITS.maxAccountBytes),
+    maxBytesPerStranger: part(HELD_BODY_LIMITS.maxBytesPerStranger),
+  };
+}
+
 /** What reading a body needs of an exchange. */
 export type BodyExchange = Pick<Exchange, 'req' | 'res' | 'config' | 'sendContinue'>;
 

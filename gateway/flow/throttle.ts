@@ -6,11 +6,15 @@ export interface ThrottleLimits {
   readonly perMinute: number;
 }
 
+/** What is throttled apart: invoices asked for, credentials that do not hold, questions about invoices. */
+export type ThrottleName = 'challenges' | 'credentials' | 'look-ups';
+
 /** How many clients are remembered; the least recently seen is forgotten, which only ever gives a client its burst back. */
 const MAX_CLIENTS = 50_000;
 
 interface Bucket {
-  tokens: number;
+  /** Tokens taken and not come back yet. */
+  used: number;
   filledAtMs: number;
 }
 
@@ -24,6 +28,8 @@ export interface Throttle {
   take(clientKey: string, limits: ThrottleLimits): ThrottleVerdict;
   /** What {@link take} would answer; takes nothing, and remembers nobody. */
   peek(clientKey: string, limits: ThrottleLimits): ThrottleVerdict;
+  /** The client took so many from another process: they are gone here too, and more than there were are owed. */
+  takenElsewhere(clientKey: string, tokens: number): void;
 }
 
 const OK: ThrottleVerdict = { kind: 'ok' };
@@ -35,17 +41,19 @@ const OK: ThrottleVerdict = { kind: 'ok' };
  */
 export function createThrottle(nowMs: () => number): Throttle {
   const buckets = new LRUCache<string, Bucket>({ max: MAX_CLIENTS });
+  const bucketOf = (clientKey: string): Bucket => {
+    const known = buckets.get(clientKey);
+    if (known !== undefined) return known;
+    const bucket = { used: 0, filledAtMs: nowMs() };
+    buckets.set(clientKey, bucket);
+    return bucket;
+  };
   return {
     take(clientKey, limits) {
-      const now = nowMs();
-      let bucket = buckets.get(clientKey);
-      if (bucket === undefined) {
-        bucket = { tokens: limits.burst, filledAtMs: now };
-        buckets.set(clientKey, bucket);
-      }
-      refill(bucket, limits, now);
+      const bucket = bucketOf(clientKey);
+      refill(bucket, limits, nowMs());
       const verdict = verdictOf(bucket, limits);
-      if (verdict.kind === 'ok') bucket.tokens -= 1;
+      if (verdict.kind === 'ok') bucket.used += 1;
       return verdict;
     },
     peek(clientKey, limits) {
@@ -54,17 +62,21 @@ export function createThrottle(nowMs: () => number): Throttle {
       refill(bucket, limits, nowMs());
       return verdictOf(bucket, limits);
     },
+    takenElsewhere(clientKey, tokens) {
+      bucketOf(clientKey).used += tokens;
+    },
   };
 }
 
-function verdictOf({ tokens }: Bucket, { perMinute }: ThrottleLimits): ThrottleVerdict {
-  if (tokens >= 1) return OK;
-  return { kind: 'wait', retryAfterSec: Math.max(1, Math.ceil(((1 - tokens) * 60) / perMinute)) };
+function verdictOf({ used }: Bucket, { burst, perMinute }: ThrottleLimits): ThrottleVerdict {
+  const missing = used + 1 - burst;
+  if (missing <= 0) return OK;
+  return { kind: 'wait', retryAfterSec: Math.max(1, Math.ceil((missing * 60) / perMinute)) };
 }
 
 function refill(bucket: Bucket, limits: ThrottleLimits, now: number): void {
   const elapsedMs = now - bucket.filledAtMs;
   bucket.filledAtMs = now;
   if (elapsedMs <= 0) return;
-  bucket.tokens = Math.min(limits.burst, bucket.tokens + (elapsedMs * limits.perMinute) / 60_000);
+  bucket.used = Math.max(0, bucket.used - (elapsedMs * limits.perMinute) / 60_000);
 }

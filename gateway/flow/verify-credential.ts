@@ -9,7 +9,7 @@ import { type Macaroon, macaroonFromText } from '../l402/macaroon.ts';
 import { parseCanonicalPrice } from '../pricing/format-price.ts';
 import type { Price } from '../pricing/price.ts';
 import type { Keyring } from './keys.ts';
-import { createThrottle } from './throttle.ts';
+import type { Throttle } from './throttle.ts';
 
 /** What a verified credential entitles to. */
 export interface Grant {
@@ -71,6 +71,8 @@ export interface VerifierDeps {
   readonly keys: Keyring;
   readonly isRevoked: (accountId: string) => boolean;
   readonly nowSec: () => number;
+  /** Of clients whose credentials do not hold. */
+  readonly throttle: Throttle;
   readonly maxCacheBytes: number;
   readonly onLookup?: (result: 'hit' | 'miss') => void;
 }
@@ -177,8 +179,7 @@ interface Chains {
   failed(): void;
 }
 
-function createChains({ keys, nowSec }: VerifierDeps): { of(clientKey: string): Chains } {
-  const throttle = createThrottle(() => nowSec() * 1000);
+function createChains({ keys, throttle }: VerifierDeps): { of(clientKey: string): Chains } {
   return {
     of: (clientKey) => ({
       waitSec: () => {

@@ -5,14 +5,16 @@
  */
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { hasNginx, hasWrk, type Load, load } from './load.ts';
+import { processTreeUsage } from './process-usage.ts';
 import type { ServerMessage } from './server.ts';
+import { startGatewayProcess } from './workers.ts';
 
 const CONNECTIONS = 64;
 const NGINX_PORT = 18_402;
@@ -93,24 +95,6 @@ async function startNginx(upstreamUrl: string): Promise<Server> {
     usage: async () => processTreeUsage(child.pid ?? 0),
     stop: () => void child.kill('SIGTERM'),
   };
-}
-
-/** CPU and memory of a process and its children, from /proc (clock ticks are 10 ms on Linux). */
-function processTreeUsage(pid: number): { cpuMicros: number; rssBytes: number } {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    .trim()
-    .split(/\s+/)
-    .filter(Boolean);
-  let cpuMicros = 0;
-  let rssBytes = 0;
-  for (const id of [String(pid), ...children]) {
-    const fields = readFileSync(`/proc/${id}/stat`, 'utf8')
-      .replace(/^.*\) /, '')
-      .split(' ');
-    cpuMicros += (Number(fields[11]) + Number(fields[12])) * 10_000;
-    rssBytes += Number(fields[21]) * 4096;
-  }
-  return { cpuMicros, rssBytes };
 }
 
 async function measure(row: Row): Promise<Measured> {
@@ -195,7 +179,28 @@ async function openRows(servers: Server[]): Promise<Row[]> {
       expectStatus: 200,
     },
     { name: 'Sluice, 402 challenge', server: memory, path: '/quote', headers: {}, expectStatus: 402 },
+    ...(await openWorkerRows(servers, upstream.url)),
   );
+  return rows;
+}
+
+/** One process and two workers, as they are run: on a machine whose cores the load needs too, compare the CPU. */
+async function openWorkerRows(servers: Server[], upstream: string): Promise<readonly Row[]> {
+  const rows: Row[] = [];
+  for (const [workers, label] of [
+    [1, 'one process'],
+    [2, 'two workers'],
+  ] as const) {
+    const server = await startGatewayProcess(workers, upstream);
+    servers.push(server);
+    for (const [path, what] of [
+      ['pass', 'pass'],
+      ['call', 'per call'],
+    ] as const) {
+      const headers = { Authorization: server.credentials[path] ?? '' };
+      rows.push({ name: `${label}, ${what}`, server, path: `/${path}`, headers, expectStatus: 200 });
+    }
+  }
   return rows;
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { createKeyring } from '../../gateway/flow/keys.ts';
+import { createThrottle } from '../../gateway/flow/throttle.ts';
 import { createCredentialVerifier } from '../../gateway/flow/verify-credential.ts';
 import { termsToCaveats } from '../../gateway/l402/caveat.ts';
 import type { CredentialCandidate } from '../../gateway/l402/credential.ts';
@@ -40,6 +41,7 @@ function openVerifier(maxCacheBytes = 12_000) {
     keys,
     isRevoked: (accountId) => state.revoked.has(accountId),
     nowSec: () => state.nowSec,
+    throttle: createThrottle(() => state.nowSec * 1000),
     maxCacheBytes,
     onLookup: (result) => state.lookups.push(result),
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { createKeyring, type Keyring } from '../../gateway/flow/keys.ts';
+import { createThrottle } from '../../gateway/flow/throttle.ts';
 import { createCredentialVerifier } from '../../gateway/flow/verify-credential.ts';
 import { MAX_APPENDED_CAVEATS, termsToCaveats } from '../../gateway/l402/caveat.ts';
 import type { CredentialCandidate } from '../../gateway/l402/credential.ts';
@@ -30,6 +31,7 @@ function openVerifier() {
     keys,
     isRevoked: () => false,
     nowSec: () => seen.nowSec,
+    throttle: createThrottle(() => seen.nowSec * 1000),
     maxCacheBytes: 12_000,
   });
   return { verifier, seen, keys };

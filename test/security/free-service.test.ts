@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { test } from 'node:test';
+import { createThrottle } from '../../gateway/flow/throttle.ts';
 import { createCredentialVerifier } from '../../gateway/flow/verify-credential.ts';
 import { verifyHolder } from '../../gateway/flow/verify-holder.ts';
 import { openLedger } from '../../gateway/ledger/ledger.ts';
@@ -191,6 +192,7 @@ test('a list of macaroons costs one chain each at most, however many services it
     keys: { mintingKey: () => Buffer.alloc(32), holds },
     isRevoked: () => false,
     nowSec: () => 0,
+    throttle: createThrottle(() => 0),
     maxCacheBytes: 0,
   });
   const byName = new Map(services.map((service) => [service.name, toService(service)]));

@@ -26,6 +26,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...SHARED,
     'gateway/bus',
     'gateway/observe',
+    'gateway/flow/throttle.ts',
     'gateway/settlements/backoff.ts',
     'gateway/server.ts',
   ],
