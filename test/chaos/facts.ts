@@ -32,7 +32,7 @@ const reconciledSchema = z.object({
 /** The part of `sluice reconcile --json` that is held against the books. */
 export type Reconciled = z.infer<typeof reconciledSchema>;
 
-const PURGE_LIMIT_MS = 60_000;
+const PURGE_LIMIT_MS = 90_000;
 const PAGE = 250;
 
 /** The configuration that the gateways of the run were started with. */

@@ -24,7 +24,7 @@ const { values } = parseArgs({
 });
 
 /** What is done after the last fault takes at most this, ms; then the run has failed. */
-const WIND_UP_MS = 240_000;
+const WIND_UP_MS = 600_000;
 
 const seconds = whole('seconds', values.seconds, 10, 86_400);
 const options = {

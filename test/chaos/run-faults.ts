@@ -23,12 +23,13 @@ export async function runFaults(
     if (over.aborted) break;
     const victim = victims.get(target);
     if (victim === undefined) continue;
-    running.push(
-      victim.hit(kind, forMs).then((done) => {
-        const what = done ? `${kind} ${target.replace(/-\d+$/, '')}` : 'skipped';
-        counts.set(what, (counts.get(what) ?? 0) + 1);
-      }),
-    );
+    const hit = victim.hit(kind, forMs).then((done) => {
+      const what = done ? `${kind} ${target.replace(/-\d+$/, '')}` : 'skipped';
+      counts.set(what, (counts.get(what) ?? 0) + 1);
+    });
+    // What can't be brought back is told in the end; until then the others go on.
+    hit.catch(() => undefined);
+    running.push(hit);
   }
   await Promise.all(running);
   return counts;

@@ -33,7 +33,7 @@ export interface RunOptions {
 /** Clients that are still at it so long after the last one came are told to stop, ms. */
 const LAST_CLIENTS_MS = 45_000;
 /** How long gateways may take to hear of a top-up that nobody presents, once everything is up, ms. */
-const HEAR_LIMIT_MS = 60_000;
+const HEAR_LIMIT_MS = 120_000;
 
 /** Runs one: starts everything, does the faults while the clients live, and holds the books against each other. */
 export async function runChaos(options: RunOptions): Promise<Report> {

@@ -63,8 +63,8 @@ export class NoAnswer extends Error {
   }
 }
 
-/** Longer than anything is frozen, and than a stream is held, ms. */
-const SILENCE_MS = 20_000;
+/** Much longer than anything is frozen, and than a stream is held, ms. */
+const SILENCE_MS = 60_000;
 const ROUNDS = 20;
 const ROUND_PAUSE_MS = 150;
 /** Within this, what comes is a stream that runs. */

@@ -152,7 +152,7 @@ async function prepareGateway(
 
 /** Any answer will do. */
 async function head(url: string): Promise<void> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(2_000), headers: { connection: 'close' } });
+  const response = await fetch(url, { signal: AbortSignal.timeout(10_000) });
   await response.body?.cancel();
 }
 
