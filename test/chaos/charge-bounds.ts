@@ -30,7 +30,7 @@ const LEAST_PAID_MS = 250;
 /** Delivered and not yet committed when a gateway ends: the slice that runs, the one that was set aside ahead, and a tick. */
 const UNCOMMITTED_MS = 2.5 * SLICE_MS;
 /** What is delivered and not billed at an end that nothing disturbs: the moments between two ticks, ms. */
-const ORDERLY_MS = 500;
+const ORDERLY_MS = 250;
 /** How much later than the client a gateway sees that a client went, ms, on a machine that is busy. */
 const NOTICE_MS = 1_000;
 /** Free repetitions of one paid attempt. */

@@ -17,6 +17,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
     clients: { type: 'string' },
     gateways: { type: 'string', default: '4' },
+    workers: { type: 'string', default: '1' },
     store: { type: 'string', default: 'redis' },
     'at-once': { type: 'string', default: '48' },
     keep: { type: 'boolean', default: false },
@@ -32,16 +33,17 @@ const options = {
   seed: whole('seed', values.seed, 0, 2 ** 32 - 1),
   clients: whole('clients', values.clients ?? String(Math.ceil((seconds * 1000) / 300)), 1, 1_000_000),
   gateways: whole('gateways', values.gateways, 1, 16),
+  workers: whole('workers', values.workers, 1, 16),
   atOnce: whole('at-once', values['at-once'], 1, 1_000),
   store: oneOf('store', values.store, STORES),
 };
 
 console.log(
-  `chaos: seed ${options.seed}, ${seconds} s, ${options.clients} clients, ${options.gateways} gateways, store ${options.store}`,
+  `chaos: seed ${options.seed}, ${seconds} s, ${options.clients} clients, ${options.gateways} gateways of ${options.workers} workers, store ${options.store}`,
 );
 console.log(
   `repeat it: npm run test:chaos -- --seed ${options.seed} --seconds ${seconds} --clients ${options.clients} ` +
-    `--gateways ${options.gateways} --store ${options.store}`,
+    `--gateways ${options.gateways} --workers ${options.workers} --store ${options.store}`,
 );
 
 const folder = await mkdtemp(path.join(tmpdir(), 'sluice-chaos-'));

@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly seconds: number;
   readonly clients: number;
   readonly gateways: number;
+  /** Processes that serve, of each gateway. */
+  readonly workers: number;
   /** Most clients at a time. */
   readonly atOnce: number;
   readonly store: StoreKind;
@@ -42,7 +44,8 @@ export async function runChaos(options: RunOptions): Promise<Report> {
   let beganMs = performance.now();
   const timeline = createTimeline(() => performance.now() - beganMs);
   const store = await prepareStore(options.store, folder, timeline);
-  const world = await startWorld({ folder, gateways: options.gateways, store, timeline });
+  const { gateways, workers } = options;
+  const world = await startWorld({ folder, gateways, workers, store, timeline });
   const books = openBooks();
   try {
     say(`up: ${store.guarantee}`);

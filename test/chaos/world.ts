@@ -29,6 +29,7 @@ export interface World {
 export interface WorldOptions {
   readonly folder: string;
   readonly gateways: number;
+  readonly workers: number;
   readonly store: StoreUnderFault;
   readonly timeline: Timeline;
 }
@@ -77,6 +78,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   const wallets = await walletsOf(path.join(folder, 'node', 'simnet.json'));
   const common = {
     drainTimeout: '2s',
+    ...(options.workers === 1 ? {} : { workers: options.workers }),
     trustedProxies: '127.0.0.1',
     masterKeys: randomBytes(32).toString('hex'),
     upstream: upstream.origin,
