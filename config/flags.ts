@@ -147,7 +147,8 @@ function parseHost(value: string): string {
   throw new InvalidArgumentError('An address is an IP address or a host name, without a port.');
 }
 
-function parseStore(value: string): NonNullable<ConfigFileInput['store']> {
+/** A store as `--store` names it. @throws FlagsError, InvalidArgumentError */
+export function parseStore(value: string): NonNullable<ConfigFileInput['store']> {
   if (value === 'memory') return { type: 'memory' };
   if (value === 'sqlite') return { type: 'sqlite' };
   if (value.startsWith('sqlite:') && value.length > 'sqlite:'.length) {

@@ -15,7 +15,7 @@ import { type Store, StoreError } from './store.ts';
 import { randomGeneration } from './verbs/identity.ts';
 
 /** Written at first use; a store of a later one is refused. */
-const VERSION = 1;
+export const REDIS_STORE_VERSION = 1;
 /** Keys that purge looks at in a minute: a million accounts in about forty. */
 const DEFAULT_SWEEP_PER_MINUTE = 60_000;
 
@@ -88,14 +88,20 @@ async function prepare(
     'open-store',
     engine.keys.settings,
     randomGeneration(),
-    String(VERSION),
+    String(REDIS_STORE_VERSION),
   );
-  const words = wordsOf(answer);
-  const version = integerAt(words, 0);
-  if (version > VERSION) {
+  if (answer === 'importing') {
     throw new StoreError(
       'corrupt',
-      `The store at ${name} was written by a newer Sluice (store version ${version}, this one knows ${VERSION}). Run that version or a later one.`,
+      `A ledger is being moved to ${name}, and is not whole yet: run \`sluice store migrate\` again, to its end.`,
+    );
+  }
+  const words = wordsOf(answer);
+  const version = integerAt(words, 0);
+  if (version > REDIS_STORE_VERSION) {
+    throw new StoreError(
+      'corrupt',
+      `The store at ${name} was written by a newer Sluice (store version ${version}, this one knows ${REDIS_STORE_VERSION}). Run that version or a later one.`,
     );
   }
   return { clockSec: integerAt(words, 1), watermarkSec: integerAt(words, 2) };

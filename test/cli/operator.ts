@@ -10,6 +10,7 @@ import { registerDoctor } from '../../gateway/cli/doctor.ts';
 import { registerInit } from '../../gateway/cli/init.ts';
 import { registerReconcile } from '../../gateway/cli/reconcile.ts';
 import { registerRoutes } from '../../gateway/cli/routes.ts';
+import { registerStore } from '../../gateway/cli/store.ts';
 
 /** What a command did. */
 export interface Ran {
@@ -50,6 +51,7 @@ export async function run(cwd: string, argv: readonly string[], typed = ''): Pro
   registerRoutes(program, io);
   registerDoctor(program, io);
   registerReconcile(program, io);
+  registerStore(program, io);
   await program.parseAsync([...argv], { from: 'user' });
   stdout.end();
   stderr.end();

@@ -37,6 +37,10 @@ export interface KeyNames {
   readonly revocationsByEnd: string;
   /** A pattern for SCAN: every key of an account or a claim. */
   readonly pattern: string;
+  /** As {@link KeyNames.pattern}, and offers too. */
+  readonly recordPattern: string;
+  /** What a key that SCAN found by {@link KeyNames.recordPattern} is. */
+  readRecord(key: string): { readonly kind: 'account' | 'claim' | 'offer'; readonly id: string } | undefined;
   /** What a key that SCAN found is; `undefined` when it is of no interest there. */
   read(key: string): { readonly kind: 'account' | 'claim'; readonly id: string } | undefined;
 }
@@ -47,7 +51,8 @@ export function keyNames(prefix: string): KeyNames {
   const offerShards = Array.from({ length: OFFER_SHARDS }, (_, n) =>
     shardName(n.toString(16).padStart(2, '0')),
   );
-  const readable = new RegExp(`^${literally(prefix)}\\{([0-9a-f]{2,128})\\}([ac])$`);
+  const readable = new RegExp(`^${literally(prefix)}\\{([0-9a-f]{2,128})\\}([aco])$`);
+  const escaped = prefix.replaceAll(/[*?[\]\\]/g, '\\$&');
   return {
     of: (accountId) => accountKeys(`${prefix}{${accountId}}`),
     account: (accountId) => `${prefix}{${accountId}}a`,
@@ -60,10 +65,16 @@ export function keyNames(prefix: string): KeyNames {
     fingerprints: `${prefix}{sluice}fingerprints`,
     revocationsByNumber: `${prefix}{sluice}revocations`,
     revocationsByEnd: `${prefix}{sluice}revocation-ends`,
-    pattern: `${prefix.replaceAll(/[*?[\]\\]/g, '\\$&')}{*}[ac]`,
-    read(key) {
+    pattern: `${escaped}{*}[ac]`,
+    recordPattern: `${escaped}{*}[aco]`,
+    readRecord(key) {
       const [, id, kind] = readable.exec(key) ?? [];
       if (id === undefined) return undefined;
+      return { kind: kind === 'a' ? 'account' : kind === 'c' ? 'claim' : 'offer', id };
+    },
+    read(key) {
+      const [, id, kind] = readable.exec(key) ?? [];
+      if (id === undefined || kind === 'o') return undefined;
       return { kind: kind === 'a' ? 'account' : 'claim', id };
     },
   };
@@ -93,4 +104,11 @@ function literally(text: string): string {
 export function creditField(creditKey: string): string {
   const kind = creditKey.endsWith(':excess') ? '+' : '=';
   return kind + Buffer.from(creditKey.slice(0, 64), 'hex').toString('base64url');
+}
+
+/** The credit key that a field of an account holds; `undefined`: the field is none of a credit. */
+export function readCreditField(field: string): string | undefined {
+  if (!/^[=+][\w-]{43}$/.test(field)) return undefined;
+  const hash = Buffer.from(field.slice(1), 'base64url').toString('hex');
+  return field.startsWith('+') ? `${hash}:excess` : hash;
 }

@@ -1,4 +1,5 @@
--- KEYS: settings. ARGV: generation of a new store, version. Answers version, clock and watermark.
+-- KEYS: settings. ARGV: generation of a new store, version. Answers version, clock and watermark; or importing.
+if redis.call('HEXISTS', KEYS[1], 'importing') == 1 then return 'importing' end
 redis.call('HSETNX', KEYS[1], 'generation', ARGV[1])
 redis.call('HSETNX', KEYS[1], 'version', ARGV[2])
 local f = redis.call('HMGET', KEYS[1], 'version', 'clock', 'watermark')
