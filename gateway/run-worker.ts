@@ -11,6 +11,7 @@ import { explainFailure } from './explain-failure.ts';
 import { openFoundation } from './foundation.ts';
 import { StoreMismatchError } from './ledger/ledger.ts';
 import { loadMasterKeys } from './ledger/master-key.ts';
+import { nodeConnection } from './node-connection.ts';
 import { observeNode, observeStore } from './observe/instrument.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
@@ -127,10 +128,11 @@ async function openWorker(
     for (const one of closers.splice(0).reverse()) await one();
   };
   try {
-    const { node, close: closeNode } = await openNode(config.node, {
-      dataDir: config.dataDir,
-      nowMs: Date.now,
-    });
+    const { node, close: closeNode } = await openNode(
+      config.node,
+      // The primary says what becomes of the node, once.
+      nodeConnection(config, quiet(log), metrics),
+    );
     closers.push(closeNode);
     const { store, name: storeName } = await openStore(config.store, Date.now);
     closers.push(() => store.close());

@@ -10,17 +10,13 @@ import { type Banner, writeBanner } from './banner.ts';
 import { type DemoUpstream, startDemoUpstream } from './demo/upstream.ts';
 import { type Gateway, type GatewayParts, startGateway } from './gateway.ts';
 import { loadMasterKeys } from './ledger/master-key.ts';
-import { announceCircuit } from './observe/announce-circuit.ts';
+import { nodeConnection } from './node-connection.ts';
 import { observeNode, observeStore } from './observe/instrument.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
 import { type OpenedStore, openStore } from './open-store.ts';
 import { type ClusterGateway, startCluster } from './start-cluster.ts';
 import { VERSION } from './version.ts';
-
-/** Bounds on the connection to a node elsewhere that no configuration makes tighter. */
-const LEAST_NODE_TIMEOUT_MS = 10_000;
-const LEAST_NODE_CONCURRENCY = 64;
 
 /** What running a gateway needs of its process. */
 export interface RunOptions {
@@ -85,15 +81,7 @@ async function open(
   if (!hasNativeSecp256k1()) {
     log.warn('native secp256k1 is missing on this machine: checking an invoice takes ten times as long');
   }
-  const node = await openNode(config.node, {
-    dataDir: config.dataDir,
-    nowMs: Date.now,
-    // Lists and looks of the background may take longer than a client is kept waiting, never shorter.
-    timeoutMs: Math.max(LEAST_NODE_TIMEOUT_MS, config.challenge.nodeTimeoutMs),
-    // Beside the challenges, look-ups and the watch ask too.
-    concurrency: Math.max(LEAST_NODE_CONCURRENCY, 2 * config.challenge.nodeConcurrency),
-    onCircuit: announceCircuit(log, metrics),
-  });
+  const node = await openNode(config.node, nodeConnection(config, log, metrics));
   closers.push(() => node.close());
   for (const warning of node.warnings ?? []) log.warn(warning);
   const store = await openStore(config.store, Date.now);

@@ -72,6 +72,8 @@ export interface Settlement {
   readonly paymentHash: string;
   /** 64 lower-case hex digits. */
   readonly preimage: string;
+  /** What its invoice asked for. */
+  readonly invoiceMsat: Msat;
   readonly paidMsat: Msat;
   readonly settledAtSec: number;
 }

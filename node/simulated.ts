@@ -283,6 +283,7 @@ function toSettlement(invoice: SimnetInvoice): Settlement {
     cursor: invoice.settleIndex,
     paymentHash: invoice.paymentHash,
     preimage: invoice.preimage ?? '',
+    invoiceMsat: invoice.amountMsat,
     paidMsat: invoice.paidMsat,
     settledAtSec: invoice.settledSec,
   };

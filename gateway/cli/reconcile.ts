@@ -95,7 +95,7 @@ function rangeOf({ services, challenge }: Config, sinceSec: number | undefined) 
 }
 
 /** What the gateway does with a payment of its feed; its own streams notice the credit within seconds. */
-function mender(store: Store): (payment: Parameters<typeof applySettlement>[1]) => Promise<void> {
+function mender(store: Store): (payment: Parameters<typeof applySettlement>[1]) => Promise<unknown> {
   const deps = {
     ledger: store,
     log: createLog({ level: 'silent', format: 'json' }),

@@ -53,7 +53,7 @@ export const METRICS = {
   settlements: {
     name: 'sluice_settlements_total',
     type: 'counter',
-    help: 'Payments that the node reported, by what became of them: `no-offer` is every payment that was no top-up.',
+    help: 'Payments that the node reported, by what became of them: `no-offer` is every payment that was no top-up, `excess` what such a payment brought above its invoice.',
     labels: ['outcome'],
   },
   settlementFeed: {
@@ -145,6 +145,7 @@ export const METRICS = {
     type: 'gauge',
     help: 'Whether the node is left alone (1) because it did not answer five times in a row, and tried every few seconds, or asked (0).',
     labels: [],
+    workers: 'max',
   },
   storeLatency: {
     name: 'sluice_store_request_duration_seconds',

@@ -31,7 +31,14 @@ export type RequestOutcome =
 export type InvoiceFailure = NodeErrorCode | 'throttled' | 'outstanding' | 'no-inbound' | 'clock-ahead';
 
 /** What became of a settlement that the node reported. */
-export type SettlementOutcome = 'credited' | 'repeated' | 'no-offer' | 'underpaid' | 'too-late' | 'failed';
+export type SettlementOutcome =
+  | 'credited'
+  | 'repeated'
+  | 'no-offer'
+  | 'underpaid'
+  | 'too-late'
+  | 'failed'
+  | 'excess';
 
 /** Values read when somebody scrapes. */
 export interface GaugeSources {

@@ -40,9 +40,13 @@ export interface ApplyDeps {
  * Credits a payment to the account that it was offered to; a payment without an offer changes nothing here. Safe to repeat.
  * What no repetition can mend (a credit that the books refuse) is said in the log and counts as done, or it would stand in
  * the way of all later payments; its offer stays open, and comes up at each look-up.
+ * @returns what became of it; `failed`: refused for good
  * @throws StoreError when the store did not answer: the outcome is unknown, apply it again
  */
-export async function applySettlement(deps: ApplyDeps, { paymentHash, paidMsat }: Payment): Promise<void> {
+export async function applySettlement(
+  deps: ApplyDeps,
+  { paymentHash, paidMsat }: Payment,
+): Promise<SettleOutcome['kind'] | 'failed'> {
   deps.onSettled(paymentHash);
   let outcome: SettleOutcome;
   try {
@@ -55,9 +59,14 @@ export async function applySettlement(deps: ApplyDeps, { paymentHash, paidMsat }
       paidMsat,
       err: error,
     });
-    return;
+    return 'failed';
   }
   deps.metrics.settlement(outcome.kind);
+  tell(deps, { paymentHash, paidMsat }, outcome);
+  return outcome.kind;
+}
+
+function tell(deps: ApplyDeps, { paymentHash, paidMsat }: Payment, outcome: SettleOutcome): void {
   switch (outcome.kind) {
     case 'credited':
     case 'repeated':

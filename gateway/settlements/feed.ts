@@ -10,6 +10,7 @@ import { applySettlement, type OfferPayment, type Payment } from './apply-settle
 import { createCursorKeeper } from './cursor-keeper.ts';
 import { followSettlements, UnknownCursorError } from './follow-settlements.ts';
 import { lookUpOffers } from './look-up-offers.ts';
+import { createOverpaid, type Overpaid } from './overpaid.ts';
 
 /** How long things may take and how often they are done, ms. */
 export interface FeedTiming {
@@ -24,6 +25,8 @@ export interface FeedTiming {
   readonly cursorEveryMs: number;
   readonly quietMs: number;
   readonly probeMs: number;
+  /** Overpaid challenges that wait to be presented are looked at this often. */
+  readonly overpaidEveryMs: number;
 }
 
 const TIMING: FeedTiming = {
@@ -35,6 +38,7 @@ const TIMING: FeedTiming = {
   cursorEveryMs: 500,
   quietMs: 2_000,
   probeMs: 30_000,
+  overpaidEveryMs: 1_000,
 };
 
 /** Look-ups under way at once: the node has invoices to make beside them. */
@@ -45,7 +49,13 @@ export interface SettlementFeedOptions {
   readonly node: Pick<LightningNode, 'settlements' | 'lookupInvoice' | 'capabilities'>;
   readonly ledger: Pick<
     Ledger,
-    'settleOffer' | 'openOffers' | 'dropOffer' | 'settlementCursor' | 'advanceSettlementCursor'
+    | 'settleOffer'
+    | 'openOffers'
+    | 'dropOffer'
+    | 'settlementCursor'
+    | 'advanceSettlementCursor'
+    | 'paymentEntries'
+    | 'credit'
   >;
   readonly log: Log;
   readonly metrics: Pick<Metrics, 'settlement' | 'earned' | 'readFrom'>;
@@ -78,6 +88,7 @@ interface Feed extends Omit<SettlementFeedOptions, 'timing'> {
   lookUpDue(afterMs: number): Promise<void>;
   readonly state: { connected: boolean; lagMs: number; openOffers: number };
   readonly say: Announcer;
+  readonly overpaid: Pick<Overpaid, 'add'>;
 }
 
 /**
@@ -88,10 +99,13 @@ interface Feed extends Omit<SettlementFeedOptions, 'timing'> {
  */
 export function createSettlementFeed(options: SettlementFeedOptions): SettlementFeed {
   const closing = new AbortController();
+  const timing = { ...TIMING, ...options.timing };
+  const overpaid = createOverpaid({ ...options, everyMs: timing.overpaidEveryMs });
   const feed: Feed = {
     ...options,
     ...lookUpRequests(closing.signal),
-    timing: { ...TIMING, ...options.timing },
+    timing,
+    overpaid,
     closing: closing.signal,
     state: { connected: false, lagMs: 0, openOffers: 0 },
     say: createAnnouncer(options.log),
@@ -103,7 +117,7 @@ export function createSettlementFeed(options: SettlementFeedOptions): Settlement
     connected: () => feed.state.connected,
     close: async () => {
       closing.abort();
-      await Promise.all(loops);
+      await Promise.all([...loops, overpaid.close()]);
     },
   };
 }
@@ -153,7 +167,9 @@ async function followOnce(
   const { timing, state, nowMs } = feed;
   let connectedAtMs: number | undefined;
   const apply = async (settlement: Settlement): Promise<void> => {
-    await applySettlement(feed, settlement);
+    const outcome = await applySettlement(feed, settlement);
+    // Of a challenge, or of somebody else: only what is claimed is ever credited.
+    if (outcome === 'no-offer' && settlement.paidMsat > settlement.invoiceMsat) feed.overpaid.add(settlement);
     if (settlement.cursor > position) state.lagMs = Math.max(0, nowMs() - settlement.settledAtSec * 1000);
   };
   const onConnected = (): void => {

@@ -1,6 +1,7 @@
 import type { Msat } from '../../node/msat.ts';
 import type { SettledInvoice } from '../../node/node.ts';
 import type { PaymentEntry } from '../ledger/store.ts';
+import { excessOf } from './credit-excess.ts';
 
 /**
  * What became of a payment that the node received.
@@ -49,7 +50,8 @@ export function judgePayment(paid: PaidInvoice, entry: PaymentEntry, at: Moments
   const late = endsAtSec <= at.nowSec ? 'its credit ended before it was learnt of' : undefined;
   if (offer !== undefined) return { ...base, ...judgeOffer(paid.paidMsat, offer, bookedMsat, late) };
   if (claim !== undefined) {
-    if (claim.creditMsat === 0 || creditedMsat !== undefined) return { ...base, kind: 'credited' };
+    const isWhole = creditedMsat !== undefined && (entry.excessMsat ?? 0) >= excessOf(claim, paid.paidMsat);
+    if (claim.creditMsat === 0 || isWhole) return { ...base, kind: 'credited' };
     return { ...base, kind: 'missing', ...(late === undefined ? {} : { note: late }) };
   }
   return { ...base, kind: creditedMsat === undefined ? 'unclaimed' : 'credited' };

@@ -8,7 +8,7 @@ export interface LookUpDeps {
   readonly node: Pick<LightningNode, 'lookupInvoice'>;
   readonly ledger: Pick<Ledger, 'openOffers' | 'dropOffer'>;
   /** Credits a payment. @throws StoreError */
-  readonly apply: (payment: Payment) => Promise<void>;
+  readonly apply: (payment: Payment) => Promise<unknown>;
   /** Look-ups under way at once, and how long one may take, ms. */
   readonly concurrency: number;
   readonly timeoutMs: number;

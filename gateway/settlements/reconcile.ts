@@ -2,19 +2,20 @@ import { addMsat, type Msat, ZERO_MSAT } from '../../node/msat.ts';
 import { type LightningNode, NodeError, type SettledInvoice } from '../../node/node.ts';
 import { type PaymentEntry, type Store, StoreError } from '../ledger/store.ts';
 import type { Payment } from './apply-settlement.ts';
+import { creditExcess } from './credit-excess.ts';
 import { readMemo } from './invoice-tag.ts';
 import { judgePayment, type PaidInvoice, type PaymentKind, type Verdict } from './judge-payment.ts';
 
 /** What reconciling needs. */
 export interface ReconcileDeps {
   readonly node: Pick<LightningNode, 'settledInvoices' | 'lookupInvoice'>;
-  readonly ledger: Pick<Store, 'paymentEntries' | 'purgeWatermark' | 'openOffers' | 'redeem'>;
+  readonly ledger: Pick<Store, 'paymentEntries' | 'purgeWatermark' | 'openOffers' | 'redeem' | 'credit'>;
   /** Tag of this ledger's invoices. */
   readonly tag: string;
   /** How long what was sold lives, seconds from the end of its invoice; `undefined`: a service that is not known. */
   readonly soldForSec: (service: string | undefined) => number;
   /** Credits a payment to its offer, however often; absent: nothing is mended. @throws StoreError */
-  readonly mend?: ((payment: Payment) => Promise<void>) | undefined;
+  readonly mend?: ((payment: Payment) => Promise<unknown>) | undefined;
   readonly nowMs: () => number;
 }
 
@@ -86,7 +87,7 @@ interface Run extends ReconcileDeps {
 
 /**
  * Holds the node's settled invoices against the ledger, and, when told to, mends what can be: a top-up that was paid and not
- * credited, a claim whose credit is missing. Whatever is mended is mended by verbs that may be repeated.
+ * credited, a claim whose credit, or whose excess, is missing. Whatever is mended is mended by verbs that may be repeated.
  * @throws NodeError, StoreError
  */
 export async function reconcile(
@@ -245,7 +246,10 @@ async function mend(
   if (run.mend === undefined) return before;
   try {
     if (entry.offer !== undefined) await run.mend(paid);
-    else if (entry.claim !== undefined) await run.ledger.redeem(entry.claim);
+    else if (entry.claim !== undefined) {
+      await run.ledger.redeem(entry.claim);
+      await creditExcess(run.ledger, entry.claim, paid.paidMsat);
+    }
   } catch (error) {
     // What the books refuse for good must not keep the other payments from being looked at.
     if (!(error instanceof StoreError) || error.code !== 'invalid') throw error;

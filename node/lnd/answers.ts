@@ -28,6 +28,7 @@ const settledInvoice = z.object({
   state: z.literal('SETTLED'),
   r_hash: hash,
   r_preimage: hash,
+  value_msat: amount,
   amt_paid_msat: amount,
   settle_date: int64,
   settle_index: int64,

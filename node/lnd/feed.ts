@@ -147,6 +147,7 @@ function toSettlement(invoice: {
   settle_index: number;
   r_hash: string;
   r_preimage: string;
+  value_msat: Settlement['invoiceMsat'];
   amt_paid_msat: Settlement['paidMsat'];
   settle_date: number;
 }): Settlement {
@@ -154,6 +155,7 @@ function toSettlement(invoice: {
     cursor: invoice.settle_index,
     paymentHash: invoice.r_hash,
     preimage: invoice.r_preimage,
+    invoiceMsat: invoice.value_msat,
     paidMsat: invoice.amt_paid_msat,
     settledAtSec: invoice.settle_date,
   };

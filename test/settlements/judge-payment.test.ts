@@ -46,6 +46,14 @@ test('a claim is credited when its credit is there, and a pass has none', () => 
   assert.match(over.note ?? '', /ended before/);
 });
 
+test('what a claim brought above its invoice is missing until it is credited; a pass has no balance for it', () => {
+  const entry = { claim: CLAIM, creditedMsat: msat(5_000) };
+  const over = judge(entry, 5_007);
+  assert.deepEqual([over.kind, over.bookedMsat], ['missing', 5_000]);
+  assert.equal(judge({ ...entry, excessMsat: msat(7) }, 5_007).kind, 'credited');
+  assert.equal(judge({ claim: { ...CLAIM, creditMsat: msat(0) } }, 5_007).kind, 'credited');
+});
+
 test('a top-up is credited with all that was paid, missing with less', () => {
   assert.equal(judge({ offer: OFFER, creditedMsat: msat(5_000) }).kind, 'credited');
   assert.equal(judge({ offer: { ...OFFER, settled: false } }).kind, 'missing');

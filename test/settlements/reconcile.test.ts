@@ -70,6 +70,29 @@ test('each payment is named for what became of it', async (t) => {
   assert.equal((await rig.account()).creditedMsat, 1_000, 'looking changes nothing');
 });
 
+test('what a challenge brought above its invoice before its claim is mended once, with the expiry of the claim', async (t) => {
+  const rig = await openRig(t);
+  const invoice = await rig.node.createInvoice({
+    amountMsat: msat(7_000),
+    memo: 'x: quote [sluice:0a0b0c0d]',
+    expirySec: 600,
+  });
+  await rig.pay(invoice.bolt11, 9_000);
+  const { paymentHash } = invoice;
+  assert.equal((await run(rig)).tallies.unclaimed.payments, 1);
+  const expiresAtSec = Math.floor(rig.clock.ms / 1000) + DAY_SEC;
+  const terms = { accountId: 'dd'.repeat(32), service: 'quote', creditMsat: msat(7_000), expiresAtSec };
+  await rig.store.redeem({ ...terms, paymentHash });
+  const mended = await run(rig);
+  assert.deepEqual(
+    [mended.mended, mended.tallies.credited.payments, mended.tallies.missing.payments],
+    [1, 1, 0],
+  );
+  assert.equal((await run(rig)).mended, 0);
+  const account = await rig.store.account(terms.accountId);
+  assert.deepEqual([account?.balanceMsat, account?.expiresAtSec], [9_000, expiresAtSec]);
+});
+
 test('what is missing is mended once, with what was overpaid', async (t) => {
   const rig = await openRig(t);
   const { paymentHash, bolt11 } = await rig.offer();

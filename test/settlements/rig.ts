@@ -26,6 +26,7 @@ export const QUICK = {
   cursorEveryMs: 1,
   quietMs: 5,
   probeMs: 100,
+  overpaidEveryMs: 2,
 };
 
 /** A ledger with one funded account, a simulated node, and feeds between the two. */

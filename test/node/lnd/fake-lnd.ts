@@ -56,6 +56,7 @@ export function settled(change: object) {
     state: 'SETTLED',
     r_hash: base64(PAID_HASH),
     r_preimage: base64(PREIMAGE),
+    value_msat: '10000',
     amt_paid_msat: '10000',
     settle_date: String(NOW_SEC),
     settle_index: '1',
