@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
+import { EXPOSED_HEADERS } from '../cors-headers.ts';
 
-const EXPOSED_HEADERS = 'WWW-Authenticate, Payment-Receipt, L402-Balance-Msat, L402-Price, Retry-After';
 const ALLOWED_HEADERS = 'Authorization, Content-Type, L402-Macaroon';
 const PREFLIGHT_AGE_SEC = '600';
 

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http';
+import { EXPOSED_HEADERS } from '../cors-headers.ts';
 
-/** Headers of ours that a page's script may read. */
-const EXPOSED = 'WWW-Authenticate, Payment-Receipt, L402-Balance-Msat, L402-Price, Retry-After';
 /** Request headers that a page's script may send to any service; `Authorization` by name, as `*` does not cover it (Fetch, CORS protocol). */
 const ALLOWED = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Accept', 'L402-Macaroon'];
 const PREFLIGHT_SEC = 600;
@@ -13,10 +12,17 @@ const PREFLIGHT_SEC = 600;
 export function corsHeaders(req: IncomingMessage, origins: readonly string[]): string[] {
   const { origin } = req.headers;
   if (origins.includes('*'))
-    return ['Access-Control-Allow-Origin', '*', 'Access-Control-Expose-Headers', EXPOSED];
+    return ['Access-Control-Allow-Origin', '*', 'Access-Control-Expose-Headers', EXPOSED_HEADERS];
   if (origin === undefined) return origins.length === 0 ? [] : ['Vary', 'Origin'];
   if (!origins.includes(origin)) return ['Vary', 'Origin'];
-  return ['Access-Control-Allow-Origin', origin, 'Vary', 'Origin', 'Access-Control-Expose-Headers', EXPOSED];
+  return [
+    'Access-Control-Allow-Origin',
+    origin,
+    'Vary',
+    'Origin',
+    'Access-Control-Expose-Headers',
+    EXPOSED_HEADERS,
+  ];
 }
 
 /**
@@ -24,7 +30,7 @@ export function corsHeaders(req: IncomingMessage, origins: readonly string[]): s
  * @param theirs - what the upstream's own header says; undefined when it has none
  */
 export function exposedBeside(theirs: string | undefined): string {
-  return theirs === undefined || theirs.trim() === '' ? EXPOSED : `${theirs}, ${EXPOSED}`;
+  return theirs === undefined || theirs.trim() === '' ? EXPOSED_HEADERS : `${theirs}, ${EXPOSED_HEADERS}`;
 }
 
 /** The headers of a preflight's answer (204), or undefined when the request is no preflight. */

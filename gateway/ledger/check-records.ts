@@ -1,6 +1,6 @@
 import { addMsat, formatMsat, type Msat, ZERO_MSAT } from '../../node/msat.ts';
 import type { AccountRecord, LedgerRecords } from './records.ts';
-import type { Totals } from './store.ts';
+import { NO_TOTALS, type Totals } from './store.ts';
 
 /** What looking at every row of a store has shown. */
 export interface RecordsReport {
@@ -34,7 +34,7 @@ export async function checkRecords(records: LedgerRecords): Promise<RecordsRepor
   const { watermarkSec } = await records.settings();
   const paid = await readPaid(records);
   const credited = new Set<string>();
-  let totals: Totals = NOTHING;
+  let totals: Totals = NO_TOTALS;
   for await (const page of records.accounts()) {
     for (const record of page) {
       for (const finding of findingsOf(record)) find(`account ${record.account.accountId}: ${finding}`);
@@ -58,16 +58,6 @@ export async function checkRecords(records: LedgerRecords): Promise<RecordsRepor
     claimsWithoutCredit: paid.creditHashes.filter((hash) => !credited.has(hash)).length,
   };
 }
-
-const NOTHING: Totals = {
-  accounts: 0,
-  claims: 0,
-  creditedMsat: ZERO_MSAT,
-  spentMsat: ZERO_MSAT,
-  reservedMsat: ZERO_MSAT,
-  expiredMsat: ZERO_MSAT,
-  balanceMsat: ZERO_MSAT,
-};
 
 function add(sum: Totals, { account }: AccountRecord): Totals {
   return {

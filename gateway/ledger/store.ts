@@ -1,4 +1,4 @@
-import type { Msat } from '../../node/msat.ts';
+import { type Msat, ZERO_MSAT } from '../../node/msat.ts';
 
 /*
  * The store port. Every verb is atomic, idempotent by the key it names, and judged by the store's own clock and
@@ -272,6 +272,17 @@ export interface Totals {
   readonly expiredMsat: Msat;
   readonly balanceMsat: Msat;
 }
+
+/** The sums of a store that holds nothing. */
+export const NO_TOTALS: Totals = {
+  accounts: 0,
+  claims: 0,
+  creditedMsat: ZERO_MSAT,
+  spentMsat: ZERO_MSAT,
+  reservedMsat: ZERO_MSAT,
+  expiredMsat: ZERO_MSAT,
+  balanceMsat: ZERO_MSAT,
+};
 
 /** What {@link Store.purge} did: rows forgotten (accounts, claims, keys, offers), leases given back, money expired. */
 export interface PurgeReport {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { isProgram } from '../support/redis-program.ts';
 
 /** The checkout. */
 export const ROOT = path.join(import.meta.dirname, '..', '..');
@@ -29,15 +29,6 @@ export function missing(...programs: readonly string[]): string | false {
   return absent.length === 0
     ? false
     : absent.map((name) => `${name} is missing: ${HOW[name] ?? ''}`).join('; ');
-}
-
-function isProgram(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 const run = promisify(execFile);

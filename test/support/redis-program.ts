@@ -15,7 +15,8 @@ export function findRedisServer(env: NodeJS.ProcessEnv = process.env): string | 
     .find(isProgram);
 }
 
-function isProgram(file: string): boolean {
+/** Whether a file can be run. */
+export function isProgram(file: string): boolean {
   try {
     accessSync(file, constants.X_OK);
     return true;

@@ -3,7 +3,8 @@ import type { ClaimBooks } from '../books.ts';
 import type { Claim } from '../store.ts';
 import { amount, integer, type Row, text } from './row.ts';
 
-function toClaim(row: Row): Claim {
+/** The claim of a row. @throws StoreError `corrupt` */
+export function toClaim(row: Row): Claim {
   return {
     paymentHash: text(row, 'payment_hash'),
     accountId: text(row, 'account_id'),

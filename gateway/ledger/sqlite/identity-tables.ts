@@ -32,7 +32,8 @@ export function identityTables(db: DatabaseSync): IdentityBooks {
   };
 }
 
-function toRevocation(row: Row): Revocation {
+/** The revocation of a row. @throws StoreError `corrupt` */
+export function toRevocation(row: Row): Revocation {
   return {
     accountId: text(row, 'account_id'),
     untilSec: integer(row, 'until_sec'),

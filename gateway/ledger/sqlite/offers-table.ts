@@ -1,12 +1,13 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { OfferBooks } from '../books.ts';
+import type { OfferBooks, OfferRow } from '../books.ts';
 import type { Offer } from '../store.ts';
 import { amount, integer, type Row, text } from './row.ts';
 
 const COLUMNS =
   'payment_hash, account_id, service, amount_msat, invoice_expires_at_sec, credit_expires_at_sec, settled';
 
-function toOffer(row: Row): Offer {
+/** The offer of a row. @throws StoreError `corrupt` */
+export function toOffer(row: Row): Offer {
   return {
     paymentHash: text(row, 'payment_hash'),
     accountId: text(row, 'account_id'),
@@ -15,6 +16,11 @@ function toOffer(row: Row): Offer {
     invoiceExpiresAtSec: integer(row, 'invoice_expires_at_sec'),
     creditExpiresAtSec: integer(row, 'credit_expires_at_sec'),
   };
+}
+
+/** The same, with whether it is settled. */
+export function toStoredOffer(row: Row): OfferRow {
+  return { ...toOffer(row), settled: integer(row, 'settled') !== 0 };
 }
 
 /** Top-ups asked for. */
@@ -40,7 +46,7 @@ export function offersTable(db: DatabaseSync): OfferBooks {
   return {
     offer(paymentHash) {
       const row = find.get(paymentHash);
-      return row === undefined ? undefined : { ...toOffer(row), settled: integer(row, 'settled') !== 0 };
+      return row === undefined ? undefined : toStoredOffer(row);
     },
     addOffer(offer) {
       const ends = [offer.invoiceExpiresAtSec, offer.creditExpiresAtSec];

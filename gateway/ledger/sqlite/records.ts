@@ -1,11 +1,13 @@
 import { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { AccountRecord, CreditRecord, LedgerRecords, OfferRecord, StoreSettings } from '../records.ts';
-import { type Claim, type Revocation, StoreError } from '../store.ts';
+import type { AccountRecord, CreditRecord, LedgerRecords, StoreSettings } from '../records.ts';
+import { StoreError } from '../store.ts';
 import { randomGeneration } from '../verbs/identity.ts';
+import { toClaim } from './claims-table.ts';
 import { isBusy, toStoreError } from './failure.ts';
-import { identityTables } from './identity-tables.ts';
+import { identityTables, toRevocation } from './identity-tables.ts';
 import { checkIsOurs } from './migrations.ts';
+import { toStoredOffer } from './offers-table.ts';
 import { amount, integer, type Row, text } from './row.ts';
 
 /** Rows of a page. */
@@ -69,7 +71,7 @@ function recordsOf(db: DatabaseSync, file: string): SqliteRecords {
     }),
     accounts: () => accountPages(db, file),
     claims: () => pages('SELECT * FROM claims ORDER BY payment_hash', toClaim),
-    offers: () => pages('SELECT * FROM offers ORDER BY payment_hash', toOffer),
+    offers: () => pages('SELECT * FROM offers ORDER BY payment_hash', toStoredOffer),
     revocations: () => pages('SELECT * FROM revocations ORDER BY sequence', toRevocation),
     hasPayment: async (paymentHash) => known.get(paymentHash, paymentHash) !== undefined,
     damage: async () => {
@@ -160,35 +162,5 @@ function toCredit(row: Row): CreditRecord {
     creditKey: text(row, 'credit_key'),
     amountMsat: amount(row, 'amount_msat'),
     expiresAtSec: integer(row, 'expires_at_sec'),
-  };
-}
-
-function toClaim(row: Row): Claim {
-  return {
-    paymentHash: text(row, 'payment_hash'),
-    accountId: text(row, 'account_id'),
-    service: text(row, 'service'),
-    creditMsat: amount(row, 'credit_msat'),
-    expiresAtSec: integer(row, 'expires_at_sec'),
-  };
-}
-
-function toOffer(row: Row): OfferRecord {
-  return {
-    paymentHash: text(row, 'payment_hash'),
-    accountId: text(row, 'account_id'),
-    service: text(row, 'service'),
-    amountMsat: amount(row, 'amount_msat'),
-    invoiceExpiresAtSec: integer(row, 'invoice_expires_at_sec'),
-    creditExpiresAtSec: integer(row, 'credit_expires_at_sec'),
-    settled: integer(row, 'settled') !== 0,
-  };
-}
-
-function toRevocation(row: Row): Revocation {
-  return {
-    accountId: text(row, 'account_id'),
-    untilSec: integer(row, 'until_sec'),
-    sequence: integer(row, 'sequence'),
   };
 }
