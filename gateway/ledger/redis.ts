@@ -1,14 +1,15 @@
-import { integerAt, wordsOf } from './redis/answers.ts';
+import { integerAt, wordAt, wordsOf } from './redis/answers.ts';
 import { books } from './redis/books.ts';
 import type { RedisClient } from './redis/connect.ts';
 import { credits } from './redis/credits.ts';
 import { debits } from './redis/debits.ts';
 import { type Acknowledge, createEngine, type Engine } from './redis/engine.ts';
-import { cursors, identity, revocations } from './redis/identity.ts';
+import { cursors, identity, revocations, writeProofs } from './redis/identity.ts';
 import { judgeFailure } from './redis/judge-failure.ts';
 import { DEFAULT_KEY_PREFIX, keyNames } from './redis/key-names.ts';
 import { leases } from './redis/leases.ts';
 import { offers } from './redis/offers.ts';
+import { createProofs, isClusterClient } from './redis/proofs.ts';
 import { purger } from './redis/purge.ts';
 import { redisClock } from './redis/store-clock.ts';
 import { type Store, StoreError } from './store.ts';
@@ -31,6 +32,8 @@ export interface RedisStoreOptions {
   readonly acknowledge?: Acknowledge;
   /** For tests. Absent: the clock of the server that runs a script. */
   readonly nowMs?: () => number;
+  /** Told each time when a script found that this is not the store that it was when it was opened. */
+  readonly onMismatch?: () => void;
   /** Told how long each verb took, ms. */
   readonly onLatency?: (verb: string, ms: number) => void;
   /** Keys that purge looks at in a minute; default 60,000. */
@@ -49,6 +52,8 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     client,
     name,
     keys: keyNames(keyPrefix),
+    proofs: createProofs({ keyPrefix, isCluster: isClusterClient(client) }),
+    onMismatch: options.onMismatch ?? (() => {}),
     ...(acknowledge !== undefined && { acknowledge }),
     clock: clock.argument,
     onLatency,
@@ -104,5 +109,8 @@ async function prepare(
       `The store at ${name} was written by a newer Sluice (store version ${version}, this one knows ${REDIS_STORE_VERSION}). Run that version or a later one.`,
     );
   }
+  const generation = wordAt(words, 3);
+  if (wordAt(words, 4) === generation) engine.proofs.wantGeneration(generation);
+  else await writeProofs(engine, generation);
   return { clockSec: integerAt(words, 1), watermarkSec: integerAt(words, 2) };
 }

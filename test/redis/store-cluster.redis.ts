@@ -1,5 +1,6 @@
-import { after, before } from 'node:test';
+import { after, before, test } from 'node:test';
 import { storeContract } from '../contract/store.contract.ts';
+import { runModel } from '../ledger/run-model.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
 import { redisStoreConfig } from '../support/redis-server.ts';
 import { redisBackend } from './redis-backend.ts';
@@ -14,10 +15,10 @@ after(async () => {
   await cluster.stop();
 });
 
-storeContract(
-  'redis cluster',
-  redisBackend(
-    () => redisStoreConfig({ kind: 'cluster', nodes: cluster.masters }),
-    async () => void (await Promise.all(cluster.masters.map((master) => master.call('FLUSHALL')))),
-  ),
-);
+const backend = redisBackend(() => redisStoreConfig({ kind: 'cluster', nodes: cluster.masters }));
+
+storeContract('redis cluster', backend);
+
+test('redis cluster: the books balance after every step of any sequence of verbs', async () => {
+  await runModel(backend, 25);
+});

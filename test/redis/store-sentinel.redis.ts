@@ -1,5 +1,6 @@
-import { after, before } from 'node:test';
+import { after, before, test } from 'node:test';
 import { storeContract } from '../contract/store.contract.ts';
+import { runModel } from '../ledger/run-model.ts';
 import { type RedisSentinel, startRedisSentinel } from '../support/redis-sentinel.ts';
 import { redisStoreConfig } from '../support/redis-server.ts';
 import { redisBackend } from './redis-backend.ts';
@@ -14,10 +15,12 @@ after(async () => {
   await sentinel.stop();
 });
 
-storeContract(
-  'redis sentinel',
-  redisBackend(
-    () => redisStoreConfig({ kind: 'sentinel', sentinels: sentinel.sentinels, master: sentinel.name }),
-    async () => void (await (await sentinel.master()).call('FLUSHALL')),
-  ),
+const backend = redisBackend(() =>
+  redisStoreConfig({ kind: 'sentinel', sentinels: sentinel.sentinels, master: sentinel.name }),
 );
+
+storeContract('redis sentinel', backend);
+
+test('redis sentinel: the books balance after every step of any sequence of verbs', async () => {
+  await runModel(backend, 25);
+});

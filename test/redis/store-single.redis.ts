@@ -1,5 +1,6 @@
-import { after, before } from 'node:test';
+import { after, before, test } from 'node:test';
 import { storeContract } from '../contract/store.contract.ts';
+import { runModel } from '../ledger/run-model.ts';
 import { type RedisServer, startRedis, storeOn } from '../support/redis-server.ts';
 import { redisBackend } from './redis-backend.ts';
 
@@ -13,10 +14,10 @@ after(async () => {
   await server.stop();
 });
 
-storeContract(
-  'redis',
-  redisBackend(
-    () => storeOn(server),
-    async () => void (await server.call('FLUSHALL')),
-  ),
-);
+const backend = redisBackend(() => storeOn(server));
+
+storeContract('redis', backend);
+
+test('redis: the books balance after every step of any sequence of verbs', async () => {
+  await runModel(backend, 25);
+});

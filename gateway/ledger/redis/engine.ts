@@ -4,6 +4,7 @@ import type { RedisClient } from './connect.ts';
 import { closeRedis } from './connect.ts';
 import { damaged, judgeFailure } from './judge-failure.ts';
 import type { KeyNames } from './key-names.ts';
+import { mismatchOf, type Proofs } from './proofs.ts';
 import { defineScripts, type RunScript, type ScriptName } from './scripts.ts';
 
 /** How many replicas must have what may not be lost, and how long they may take, ms. */
@@ -19,6 +20,7 @@ export interface Acknowledge {
 /** What the verbs of the store run on. */
 export interface Engine {
   readonly keys: KeyNames;
+  readonly proofs: Proofs;
   /** The clock that every script is given first. */
   clock(): string;
   /** Runs a verb: counted while under way, refused when the store is closed, and whatever fails becomes a StoreError. */
@@ -39,17 +41,20 @@ export interface Engine {
 export interface EngineOptions {
   readonly client: RedisClient;
   readonly keys: KeyNames;
+  readonly proofs: Proofs;
   /** For messages; without a password. */
   readonly name: string;
   readonly acknowledge?: Acknowledge;
   readonly clock: () => string;
+  /** Told when a script found that the store is not the one that this process knows, each time. */
+  readonly onMismatch: () => void;
   readonly onLatency: (verb: string, ms: number) => void;
 }
 
 /** Runs scripts on a client, which it closes in the end. */
 export function createEngine(options: EngineOptions): Engine {
-  const { client, keys, name, clock, onLatency, acknowledge } = options;
-  const runWeakly = stringsOnly(defineScripts(client), name);
+  const { client, keys, proofs, name, clock, onLatency, acknowledge } = options;
+  const runWeakly = stringsOnly(defineScripts(client, proofs), name);
   const strong = strongSide(options, runWeakly);
   let underWay = 0;
   let closing: Promise<void> | undefined;
@@ -66,6 +71,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   return {
     keys,
+    proofs,
     client,
     clock,
     damaged: () => damaged(name),
@@ -79,6 +85,7 @@ export function createEngine(options: EngineOptions): Engine {
       try {
         return await work();
       } catch (error) {
+        if (mismatchOf(error) !== undefined) options.onMismatch();
         throw judgeFailure(error, name);
       } finally {
         onLatency(verb, performance.now() - startedMs);
@@ -107,7 +114,7 @@ function stringsOnly(
 type StrongSide = Pick<Engine, 'runStrongly' | 'strongly'>;
 
 function strongSide(
-  { client, name, acknowledge }: EngineOptions,
+  { client, name, acknowledge, proofs }: EngineOptions,
   runWeakly: (script: ScriptName, keysAndArgs: readonly string[]) => Promise<string>,
 ): StrongSide {
   if (acknowledge === undefined) {
@@ -116,7 +123,7 @@ function strongSide(
       strongly: (_key, work) => work(client),
     };
   }
-  const run = stringsOnly(defineScripts(acknowledge.client), name);
+  const run = stringsOnly(defineScripts(acknowledge.client, proofs), name);
   const strongly = async <T>(key: string, work: (client: RedisClient) => Promise<T>): Promise<T> => {
     const answer = await work(acknowledge.client);
     await acknowledged(key, name, acknowledge);

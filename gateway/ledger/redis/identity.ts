@@ -4,6 +4,7 @@ import { randomGeneration } from '../verbs/identity.ts';
 import { integerAt, kindOf, wordAt, wordsOf } from './answers.ts';
 import type { Engine } from './engine.ts';
 import { mastersOf } from './masters.ts';
+import { isClusterClient } from './proofs.ts';
 import type { RedisClock } from './store-clock.ts';
 
 type Identity = Pick<
@@ -28,6 +29,7 @@ export function identity(engine: Engine, clock: RedisClock): Identity {
       engine.verb('newGeneration', async () => {
         const next = randomGeneration();
         await engine.runStrongly('new-generation', keys.settings, keys.fingerprints, next);
+        await writeProofs(engine, next);
         return next;
       }),
     admitMasterKeys: async (fingerprints) => {
@@ -39,12 +41,26 @@ export function identity(engine: Engine, clock: RedisClock): Identity {
     },
     epoch: () => engine.verb('epoch', () => counter(engine, 'epoch')),
     nextEpoch: () =>
-      engine.verb('nextEpoch', () =>
-        engine.strongly(keys.settings, (client) => client.hincrby(keys.settings, 'epoch', 1)),
-      ),
+      engine.verb('nextEpoch', async () => {
+        const epoch = integerAt([await engine.runStrongly('next-epoch', keys.settings)], 0);
+        // On a Cluster that would be 16,384 writes: there, the settings alone tell an older copy.
+        if (!isClusterClient(engine.client)) await engine.proofs.raise(engine.client, epoch);
+        if (!isClusterClient(engine.client)) engine.proofs.wantEpoch(epoch);
+        return epoch;
+      }),
     clock: () => engine.verb('clock', () => readClock(engine, clock)),
     ping: () => engine.verb('ping', async () => void (await generation())),
   };
+}
+
+/**
+ * Writes the proofs of a store that is new or has a new generation, and asks for them from now on. Repeated until it is noted that all
+ * are written: until then, whoever opens the store writes them.
+ */
+export async function writeProofs(engine: Engine, generation: string): Promise<void> {
+  engine.proofs.wantGeneration(generation);
+  await engine.proofs.write(engine.client, generation);
+  await engine.runStrongly('proofs-written', engine.keys.settings, generation);
 }
 
 /** One of the store's single numbers; 0 before it was ever written. */

@@ -1,5 +1,12 @@
 import { StoreError } from '../store.ts';
 import { toStoreError } from './failure.ts';
+import { mismatchOf } from './proofs.ts';
+
+const MISMATCHES = {
+  empty: 'has lost its data, or a part of it',
+  generation: 'has another generation',
+  older: 'is an older copy',
+} as const;
 
 /** What Redis says when a key holds something else than the store wrote; `user_script`: a script of ours stumbled over it. */
 const DAMAGE = /\bWRONGTYPE\b|\bDAMAGED\b|user_script:\d+: (?!.*\b(OOM|READONLY|MISCONF|NOREPLICAS)\b)/;
@@ -9,6 +16,14 @@ const DAMAGE = /\bWRONGTYPE\b|\bDAMAGED\b|user_script:\d+: (?!.*\b(OOM|READONLY|
  * arguments of the command.
  */
 export function judgeFailure(error: unknown, name: string): StoreError {
+  const mismatch = mismatchOf(error);
+  if (mismatch !== undefined) {
+    return new StoreError(
+      'unavailable',
+      `The store at ${name} is not the one that this gateway knows: it ${MISMATCHES[mismatch]}. Bring back the right one, or accept ` +
+        'this one with `sluice store new-generation` and start the gateways anew: credit sold so far is then void.',
+    );
+  }
   if (!(error instanceof StoreError) && error instanceof Error && DAMAGE.test(error.message)) {
     return damaged(name);
   }

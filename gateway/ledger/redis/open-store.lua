@@ -1,6 +1,7 @@
--- KEYS: settings. ARGV: generation of a new store, version. Answers version, clock and watermark; or importing.
+-- KEYS: settings. ARGV: generation of a new store, version.
+-- Answers version, clock, watermark, generation, and whose proofs are written; or importing.
 if redis.call('HEXISTS', KEYS[1], 'importing') == 1 then return 'importing' end
 redis.call('HSETNX', KEYS[1], 'generation', ARGV[1])
 redis.call('HSETNX', KEYS[1], 'version', ARGV[2])
-local f = redis.call('HMGET', KEYS[1], 'version', 'clock', 'watermark')
-return f[1] .. ' ' .. (f[2] or '0') .. ' ' .. (f[3] or '0')
+local f = redis.call('HMGET', KEYS[1], 'version', 'clock', 'watermark', 'generation', 'proofs')
+return table.concat({ f[1], f[2] or '0', f[3] or '0', f[4], f[5] or 'none' }, ' ')

@@ -1,6 +1,7 @@
 import { Cluster } from 'ioredis';
 import type { RedisClient } from './connect.ts';
 import { slotOf, slotTags } from './slots.ts';
+import { writeTogether } from './write-together.ts';
 
 /*
  * A Redis may come back empty, or with an older copy of its data, in the middle of a request. Scripts on it would find no claim and sell
@@ -77,11 +78,11 @@ export function createProofs(options: { readonly keyPrefix: string; readonly isC
       if (epoch > Number(wanted[1])) wanted = [wanted[0], String(epoch)];
     },
     write: (client, generation) =>
-      eachBatch(bySlot, async (key) => void (await client.set(key, `${generation}:0`))),
+      eachBatch(client, bySlot, async (key) => void (await client.set(key, `${generation}:0`))),
     async raise(client, epoch) {
       let lost = 0;
       const [generation] = wanted;
-      await eachBatch(bySlot, async (key) => {
+      await eachBatch(client, bySlot, async (key) => {
         if ((await client.eval(RAISE, 1, key, generation, String(epoch))) === 0) lost += 1;
       });
       return lost;
@@ -89,8 +90,14 @@ export function createProofs(options: { readonly keyPrefix: string; readonly isC
   };
 }
 
-async function eachBatch(keys: readonly string[], work: (key: string) => Promise<void>): Promise<void> {
+async function eachBatch(
+  client: RedisClient,
+  keys: readonly string[],
+  work: (key: string) => Promise<void>,
+): Promise<void> {
+  const aboutToWrite = writeTogether(client);
   for (let from = 0; from < keys.length; from += BATCH) {
+    aboutToWrite();
     await Promise.all(keys.slice(from, from + BATCH).map(work));
   }
 }

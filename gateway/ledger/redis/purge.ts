@@ -8,10 +8,11 @@ import { mastersOf } from './masters.ts';
 import { forgetListed } from './offers.ts';
 import type { RedisClock } from './store-clock.ts';
 
-/** Keys that one call looks at. */
-const KEYS_PER_CALL = 4_000;
-/** Keys that one SCAN looks at. */
+/** Accounts that one call visits, with a script each. */
+const ACCOUNTS_PER_CALL = 1_000;
+/** Keys that one SCAN looks at, and scans of one call. */
 const SCAN_COUNT = 500;
+const SCANS_PER_CALL = 60;
 /** Revocations that one call looks at. */
 const REVOCATIONS_PER_CALL = 1_000;
 /** Milliseconds in the unit of the pace. */
@@ -106,10 +107,12 @@ function nameOf({ options }: Redis): string {
   return `${options.host}:${options.port}`;
 }
 
-/** Goes on with a round until it has looked at KEYS_PER_CALL keys or is done. */
+/** Goes on with a round until it is done, or has done as much as one call may. */
 async function sweep(engine: Engine, round: Round, watermarkSec: number): Promise<Swept> {
   let sum = NOTHING;
-  while (round.left.length > 0 && sum.looked < KEYS_PER_CALL) {
+  let visited = 0;
+  for (let scans = 0; scans < SCANS_PER_CALL && visited < ACCOUNTS_PER_CALL; scans += 1) {
+    if (round.left.length === 0) break;
     const [name] = round.left;
     const master = mastersOf(engine.client).find((node) => nameOf(node) === name);
     // A master that is none any more has its keys on another, which a later round comes by.
@@ -121,6 +124,7 @@ async function sweep(engine: Engine, round: Round, watermarkSec: number): Promis
     const [next, names] = await master.scan(round.cursor, 'MATCH', engine.keys.pattern, 'COUNT', SCAN_COUNT);
     const found = names.flatMap((key) => engine.keys.read(key) ?? []);
     const accounts = found.filter(({ kind }) => kind === 'account');
+    visited += accounts.length;
     const swept = await Promise.all(accounts.map(({ id }) => sweepAccount(engine, id, watermarkSec)));
     sum = [sum, ...swept].reduce(add, { ...NOTHING, looked: SCAN_COUNT });
     round.cursor = next;

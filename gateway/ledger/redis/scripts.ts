@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import type { RedisClient } from './connect.ts';
+import { guardScript, type Proofs } from './proofs.ts';
+import { writeTogether } from './write-together.ts';
 
-/** Each script: how many keys it takes, and what is put before it. */
+/** Each script: how many keys it takes, and what is put before it. Those that make a store do not ask for its proof. */
 const SCRIPTS = {
-  spend: { keys: 2, after: ['account'] },
+  spend: { keys: 2, after: ['spend-ready', 'account'] },
   'void-spend': { keys: 2, after: ['account'] },
   'refund-spend': { keys: 2, after: ['account'] },
   'begin-attempt': { keys: 3, after: ['account', 'attempts'] },
@@ -24,14 +26,22 @@ const SCRIPTS = {
   'put-offer': { keys: 1, after: ['account'] },
   'settle-offer': { keys: 1, after: [] },
   'drop-offer': { keys: 1, after: [] },
-  'open-store': { keys: 1, after: [] },
-  'new-generation': { keys: 2, after: [] },
+  'open-store': { keys: 1, after: [], makesStore: true },
+  'new-generation': { keys: 2, after: [], makesStore: true },
+  'proofs-written': { keys: 1, after: [], makesStore: true },
+  'next-epoch': { keys: 1, after: [] },
   'admit-keys': { keys: 1, after: [] },
   raise: { keys: 1, after: [] },
   'list-revocation': { keys: 3, after: [] },
   'revocations-after': { keys: 2, after: [] },
   'forget-revocation': { keys: 2, after: [] },
-} as const satisfies Record<string, { readonly keys: number; readonly after: readonly string[] }>;
+} as const satisfies Record<string, ScriptSource>;
+
+interface ScriptSource {
+  readonly keys: number;
+  readonly after: readonly string[];
+  readonly makesStore?: true;
+}
 
 /** Name of a script, which is the name of its file. */
 export type ScriptName = keyof typeof SCRIPTS;
@@ -50,19 +60,44 @@ function nameIn(client: ScriptName): string {
 /**
  * Teaches a client the scripts of the store. It sends EVALSHA; a server that does not know the script (any more) is sent its text.
  */
-export function defineScripts(client: RedisClient): RunScript {
-  const runs = new Map<ScriptName, (...args: string[]) => Promise<unknown>>();
+export function defineScripts(client: RedisClient, proofs: Proofs): RunScript {
+  const aboutToWrite = writeTogether(client);
+  const runs = new Map<ScriptName, (keysAndArgs: readonly string[]) => Promise<unknown>>();
   for (const name of Object.keys(SCRIPTS) as ScriptName[]) {
-    const { keys, after } = SCRIPTS[name];
-    const lua = [...after, name].map(sourceOf).join('\n');
-    client.defineCommand(nameIn(name), { lua, numberOfKeys: keys });
-    const command: unknown = Reflect.get(client, nameIn(name));
-    if (typeof command !== 'function') throw new Error(`ioredis did not take the script ${name}`);
-    runs.set(name, (...args) => command.apply(client, args));
+    const { keys, after, makesStore }: ScriptSource = SCRIPTS[name];
+    const body = [...after, name].map(sourceOf).join('\n');
+    const isGuarded = makesStore !== true;
+    const command = defineScript(client, nameIn(name), {
+      lua: isGuarded ? guardScript(body) : body,
+      numberOfKeys: isGuarded ? keys + 1 : keys,
+    });
+    runs.set(name, (given) => command(isGuarded ? guarded(proofs, keys, given) : given));
   }
   return (name, keysAndArgs) => {
     const run = runs.get(name);
     if (run === undefined) throw new Error(`there is no script ${name}`);
-    return run(...keysAndArgs);
+    aboutToWrite();
+    return run(keysAndArgs);
   };
+}
+
+/** The proof's key after the script's own keys, and what it is asked for after the arguments. */
+function guarded(proofs: Proofs, keys: number, given: readonly string[]): readonly string[] {
+  const all = given.slice(0, keys);
+  all.push(proofs.keyFor(given[0] ?? ''));
+  for (let at = keys; at < given.length; at += 1) all.push(given[at] ?? '');
+  const [generation, epoch] = proofs.wanted();
+  all.push(generation, epoch);
+  return all;
+}
+
+function defineScript(
+  client: RedisClient,
+  name: string,
+  definition: { readonly lua: string; readonly numberOfKeys: number },
+): (args: readonly string[]) => Promise<unknown> {
+  client.defineCommand(name, definition);
+  const command: unknown = Reflect.get(client, name);
+  if (typeof command !== 'function') throw new Error(`ioredis did not take the script ${name}`);
+  return (args) => command.apply(client, args);
 }
