@@ -1,8 +1,6 @@
 import type { RedisStoreConfig, StoreConfig } from '../config/config.ts';
 import { createMemoryStore } from './ledger/memory.ts';
 import { nameRedis } from './ledger/name-store.ts';
-import { closeRedis, connectRedis } from './ledger/redis/connect.ts';
-import { openRedisStore } from './ledger/redis.ts';
 import { openSqliteStore } from './ledger/sqlite.ts';
 import type { Store } from './ledger/store.ts';
 
@@ -31,6 +29,9 @@ export async function openStore(config: StoreConfig, nowMs: () => number): Promi
 
 /** Its clock is that of Redis: gateways need not agree on the time. @throws StoreError */
 async function openRedis(config: RedisStoreConfig): Promise<Store> {
+  // Only here: its client takes several megabytes, which a gateway on SQLite need not hold.
+  const { closeRedis, connectRedis } = await import('./ledger/redis/connect.ts');
+  const { openRedisStore } = await import('./ledger/redis.ts');
   const { keyPrefix, wait } = config;
   const client = await connectRedis(config);
   try {
