@@ -1,6 +1,6 @@
 /*
- * One server of the benchmark, in a process of its own, so that its CPU time is its own. Forked by bench.ts with a mode; says
- * where it listens, and answers `usage` with what the operating system accounts to it.
+ * One server of the benchmark, in a process of its own, so that its CPU time is its own. Forked by bench.ts or soak.ts with a mode;
+ * says where it listens, and answers `usage` with what the operating system accounts to it.
  */
 
 import { mkdtempSync } from 'node:fs';
@@ -20,7 +20,13 @@ import { buy, startTestGateway } from '../support/gateway.ts';
 /** What a server tells its parent. */
 export type ServerMessage =
   | { readonly kind: 'ready'; readonly url: string; readonly credentials: Readonly<Record<string, string>> }
-  | { readonly kind: 'usage'; readonly cpuMicros: number; readonly rssBytes: number };
+  | {
+      readonly kind: 'usage';
+      readonly cpuMicros: number;
+      readonly rssBytes: number;
+      /** Of live objects when the process was started with --expose-gc, else of all. */
+      readonly heapBytes: number;
+    };
 
 const BODY = JSON.stringify({
   quote: 'The best way to predict the future is to invent it.',
@@ -78,10 +84,12 @@ async function plainProxy(origin: string): Promise<void> {
   say({ kind: 'ready', url: (await server.listen()).url, credentials: {} });
 }
 
-async function gateway(origin: string, storeType: string): Promise<void> {
-  const clock = { ms: Date.now() };
+/** @param clockSpeed - seconds of its clock in one second: a soak wants to see invoices and keys come to their end */
+async function gateway(origin: string, storeType: string, clockSpeed: number): Promise<void> {
+  const startedMs = Date.now();
+  const clock = { ms: startedMs };
   setInterval(() => {
-    clock.ms = Date.now();
+    clock.ms = startedMs + (Date.now() - startedMs) * clockSpeed;
   }, 5).unref();
   const nowMs = () => clock.ms;
   const simnet = createSimnet({ nowMs, maxOpenInvoices: 1_000_000 });
@@ -111,13 +119,15 @@ async function gateway(origin: string, storeType: string): Promise<void> {
 
 process.on('message', () => {
   const { user, system } = process.cpuUsage();
-  say({ kind: 'usage', cpuMicros: user + system, rssBytes: process.memoryUsage.rss() });
+  globalThis.gc?.();
+  const { rss, heapUsed } = process.memoryUsage();
+  say({ kind: 'usage', cpuMicros: user + system, rssBytes: rss, heapBytes: heapUsed });
 });
 
 // A profile is written when the process exits by itself.
 process.once('SIGINT', () => process.exit(0));
 
-const [mode = 'upstream', origin = '', storeType = 'memory'] = process.argv.slice(2);
+const [mode = 'upstream', origin = '', storeType = 'memory', clockSpeed = '1'] = process.argv.slice(2);
 if (mode === 'upstream') await upstream();
 else if (mode === 'proxy') await plainProxy(origin);
-else await gateway(origin, storeType);
+else await gateway(origin, storeType, Number(clockSpeed));
