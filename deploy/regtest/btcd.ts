@@ -3,6 +3,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { createNodeHttp, type NodeHttp } from '../../node/http.ts';
 import { type Daemon, lastLines, startDaemon } from './daemon.ts';
+import { noteProcess } from './left-process.ts';
 import type { RegtestFolder, RegtestState } from './state.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -27,8 +28,13 @@ export function btcdCertificate(folder: RegtestFolder): string {
   return path.join(folder.of('btcd'), 'rpc.cert');
 }
 
-/** Starts btcd on loopback, without peers, and waits until it answers. */
-export async function startBtcd(command: string, folder: RegtestFolder, state: RegtestState): Promise<Btcd> {
+/** Starts btcd on loopback, without peers, and waits until it answers. @param signal - ends the wait */
+export async function startBtcd(
+  command: string,
+  folder: RegtestFolder,
+  state: RegtestState,
+  signal?: AbortSignal,
+): Promise<Btcd> {
   const dir = folder.of('btcd');
   const configFile = path.join(dir, 'btcd.conf');
   writeFileSync(configFile, btcdConfig(dir, state), { mode: 0o600 });
@@ -40,14 +46,18 @@ export async function startBtcd(command: string, folder: RegtestFolder, state: R
     cwd: dir,
     logFile,
   });
+  noteProcess(folder, 'btcd', daemon);
   const http = await waitFor(
     'The start of btcd',
     async () => {
       if (!daemon.running) throw new Error(`btcd has ended:\n${lastLines(logFile, 5)}`);
       return existsSync(btcdCertificate(folder)) ? await connect(folder, state) : undefined;
     },
-    { limitMs: 120_000 },
-  );
+    { limitMs: 120_000, signal },
+  ).catch(async (error: unknown) => {
+    await daemon.stop();
+    throw error;
+  });
   const keptFile = path.join(dir, 'blocks.hex');
   await restoreBlocks(http, keptFile);
   return {
@@ -86,23 +96,6 @@ async function restoreBlocks(http: NodeHttp, file: string): Promise<void> {
 
 async function readHeight(http: NodeHttp): Promise<number> {
   return z.int().parse(await call(http, 'getblockcount'));
-}
-
-/** Ends a btcd that an earlier run has left behind. Resolves when nobody answers there any more. */
-export async function stopLeftBtcd(folder: RegtestFolder, state: RegtestState): Promise<void> {
-  if (!existsSync(btcdCertificate(folder))) return;
-  const http = await connect(folder, state).catch(() => undefined);
-  if (http === undefined) return;
-  await call(http, 'stop').catch(() => undefined);
-  await waitFor('The end of the btcd that was left', async () => await gone(http), { limitMs: 20_000 });
-  await http.close();
-}
-
-async function gone(http: NodeHttp): Promise<true | undefined> {
-  return await call(http, 'getblockcount').then(
-    () => undefined,
-    () => true,
-  );
 }
 
 async function connect(folder: RegtestFolder, { btcd }: RegtestState): Promise<NodeHttp> {

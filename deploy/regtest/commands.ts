@@ -4,9 +4,9 @@ import { z } from 'zod';
 import { findBinaries } from './binaries.ts';
 import { findControl, serveControl } from './control.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
-import { noteGateway, stopLeftGateway } from './left-gateway.ts';
+import { noteProcess } from './left-process.ts';
 import { type RegtestNetwork, startNetwork, stopLeftNetwork } from './network.ts';
-import { openFolder, readState } from './state.ts';
+import { openFolder } from './state.ts';
 
 /** What a command needs of its process. */
 export interface CommandDeps {
@@ -45,8 +45,11 @@ export async function startCommand(deps: CommandDeps, options: StartOptions): Pr
   }
   const binaries = await findBinaries({ env, say });
   say(`lnd and btcd ${binaries.origin}.`);
-  await stopLeftGateway(openFolder(dir));
-  const network = await startNetwork({ dir, binaries, say });
+  interrupted.addEventListener('abort', () => say('Stopping …'), { once: true });
+  const network = await startNetwork({ dir, binaries, say, signal: interrupted }).catch((error: unknown) => {
+    if (!interrupted.aborted) throw error;
+  });
+  if (network === undefined) return say(sayStopped(dir));
   const closers: (() => Promise<void> | void)[] = [() => network.stop()];
   try {
     const asked = Promise.withResolvers<void>();
@@ -56,7 +59,7 @@ export async function startCommand(deps: CommandDeps, options: StartOptions): Pr
     const gateway =
       options.gateway === 'yes' ? await startGateway(network, macaroonFile, options.gatewayArgs) : undefined;
     if (gateway !== undefined) {
-      noteGateway(network.folder, gateway);
+      noteProcess(network.folder, 'gateway', gateway);
       closers.push(() => gateway.stop());
     }
     const control = await serveControl(dir, {
@@ -66,20 +69,27 @@ export async function startCommand(deps: CommandDeps, options: StartOptions): Pr
         return { blockHeight: await network.blockHeight() };
       },
       stop: async () => {
+        if (!interrupted.aborted) say('Stopping …');
         asked.resolve();
         return { stopping: true };
       },
     });
-    closers.push(() => control.close());
+    // Last of all: who asked us to stop learns by it that all has ended.
+    closers.unshift(() => control.close());
     say(explain(network, macaroonFile, gateway !== undefined));
     const ended = await Promise.race([asked.promise, ...watch(network, gateway)]);
-    if (typeof ended === 'string')
+    if (typeof ended === 'string') {
+      say('Stopping …');
       throw new RegtestError(`${ended} has ended by itself; its log is in ${dir}/log.`);
+    }
   } finally {
-    say('Stopping …');
     for (const close of closers.reverse()) await close();
-    say(`Stopped. The network stays in ${dir}: "start" goes on with it, "reset" deletes it.`);
+    say(sayStopped(dir));
   }
+}
+
+function sayStopped(dir: string): string {
+  return `Stopped. The network stays in ${dir}: "start" goes on with it, "reset" deletes it.`;
 }
 
 /** Says what runs. */
@@ -103,23 +113,21 @@ export async function mineCommand({ dir, say }: CommandDeps, blocks: number): Pr
 export async function stopCommand({ dir, say }: CommandDeps): Promise<void> {
   const control = await findControl(dir);
   if (control === undefined) {
-    const left = readState({ root: dir });
-    if (left !== undefined) {
-      await stopLeftGateway(openFolder(dir));
-      await stopLeftNetwork(openFolder(dir), left);
-    }
+    await stopLeftNetwork(openFolder(dir));
     return say(`No network runs in ${dir}.`);
   }
   await control.ask('stop');
   while ((await findControl(dir)) !== undefined) await new Promise((resolve) => setTimeout(resolve, 100));
-  say('Stopping: its own terminal tells when all has ended.');
+  say('Stopped.');
 }
 
 /** Deletes a network that does not run: the next one begins at block 0. */
 export async function resetCommand({ dir, say }: CommandDeps): Promise<void> {
   if ((await findControl(dir)) !== undefined)
     throw new RegtestError('The network runs: end it with "stop" first.');
-  const { root, of } = openFolder(dir);
+  const folder = openFolder(dir);
+  await stopLeftNetwork(folder);
+  const { root, of } = folder;
   // Ours only: the folder was named by a person, and may hold other things.
   const ours = [of('btcd'), of('merchant'), of('customer'), of('gateway'), path.join(root, 'log')];
   for (const name of [...ours, path.join(root, 'network.json'), path.join(root, 'control.json')]) {
@@ -204,8 +212,8 @@ function explain(network: RegtestNetwork, macaroonFile: string, gateway: boolean
   const { merchant, customer, state, folder } = network;
   const wallet = [
     `export SLUICE_LND_URL=${customer.url}`,
-    `export SLUICE_LND_MACAROON=${customer.macaroonFile('admin')}`,
-    `export SLUICE_LND_CERT=${customer.tlsCertFile}`,
+    `export SLUICE_LND_MACAROON=${shellWord(customer.macaroonFile('admin'))}`,
+    `export SLUICE_LND_CERT=${shellWord(customer.tlsCertFile)}`,
   ];
   const pay = `npx sluice fetch http://127.0.0.1:${state.gateway.port}/quote --wallet lnd`;
   const nodeLine =
@@ -224,4 +232,9 @@ function explain(network: RegtestNetwork, macaroonFile: string, gateway: boolean
     `Logs: ${path.join(folder.root, 'log')}. Press Ctrl-C to stop.`,
     '',
   ].join('\n');
+}
+
+/** As a shell reads it back: folders may have spaces. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

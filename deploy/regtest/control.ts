@@ -14,11 +14,13 @@ export interface ControlActions {
 
 /** Another network runs in the same folder. */
 export interface ControlClient {
+  /** @throws Error with what went wrong there */
   ask(action: keyof ControlActions, blocks?: number): Promise<unknown>;
 }
 
 const FILE = 'control.json';
 const fileSchema = z.object({ port: z.int(), token: z.string() });
+const aliveSchema = z.object({ alive: z.literal(true) });
 const MAX_BLOCKS = 1_000;
 const TIMEOUT_MS = 120_000;
 
@@ -73,13 +75,24 @@ export async function findControl(dir: string): Promise<ControlClient | undefine
       );
     },
   };
-  return await client.ask('status').then(
-    () => client,
-    () => undefined,
-  );
+  return (await isAlive(known)) ? client : undefined;
+}
+
+/** One that stops has nothing else to say any more. Another program may have the port by now. */
+async function isAlive({ port, token }: z.infer<typeof fileSchema>): Promise<boolean> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/alive`, {
+      headers: { Authorization: `Bearer ${token}` },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    return aliveSchema.safeParse(await response.json()).success;
+  } catch {
+    return false;
+  }
 }
 
 function run(actions: ControlActions, action: string, blocks: number): Promise<object> | undefined {
+  if (action === '/alive') return Promise.resolve({ alive: true });
   if (action === '/status') return actions.status();
   if (action === '/stop') return actions.stop();
   if (action !== '/mine' || !Number.isInteger(blocks) || blocks < 1 || blocks > MAX_BLOCKS) return undefined;

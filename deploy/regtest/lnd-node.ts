@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { createNodeHttp, type NodeHttp } from '../../node/http.ts';
 import { btcdCertificate } from './btcd.ts';
 import { type Daemon, lastLines, startDaemon } from './daemon.ts';
+import { noteProcess } from './left-process.ts';
 import type { RegtestFolder, RegtestState } from './state.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -20,8 +21,8 @@ export interface LndNode {
   macaroonFile(name: string): string;
   /** `undefined` while it is stopped. */
   readonly daemon: Daemon | undefined;
-  /** Starts it, and waits until it answers; it may still have to follow the chain. */
-  start(): Promise<void>;
+  /** Starts it, and waits until it answers; it may still have to follow the chain. @param signal - ends the wait */
+  start(signal?: AbortSignal): Promise<void>;
   /** Lets it end as it wants. */
   stop(): Promise<void>;
   /** Ends it as a power cut would. */
@@ -63,7 +64,7 @@ export function lndNode(role: LndRole, command: string, folder: RegtestFolder, s
     get daemon() {
       return daemon;
     },
-    async start() {
+    async start(signal) {
       writeFileSync(path.join(dir, 'lnd.conf'), lndConfig(role, folder, state), { mode: 0o600 });
       const logFile = folder.logOf(role);
       daemon = await startDaemon({
@@ -73,6 +74,7 @@ export function lndNode(role: LndRole, command: string, folder: RegtestFolder, s
         cwd: dir,
         logFile,
       });
+      noteProcess(folder, role, daemon);
       const started = daemon;
       http = await waitFor(
         `The start of lnd (${role})`,
@@ -80,7 +82,7 @@ export function lndNode(role: LndRole, command: string, folder: RegtestFolder, s
           if (!started.running) throw new Error(`it has ended:\n${lastLines(logFile, 5)}`);
           return await connect(url, tlsCertFile, macaroonFile('admin'));
         },
-        { limitMs: START_LIMIT_MS },
+        { limitMs: START_LIMIT_MS, signal },
       );
     },
     stop: () => end((ending) => ending.stop()),
@@ -94,23 +96,6 @@ export function lndNode(role: LndRole, command: string, folder: RegtestFolder, s
       return await ask(http, method, target, body);
     },
   };
-}
-
-/** Ends a node that an earlier run has left behind; does nothing when none answers. */
-export async function stopLeftLnd(node: LndNode): Promise<void> {
-  const http = await connect(node.url, node.tlsCertFile, node.macaroonFile('admin')).catch(() => undefined);
-  if (http === undefined) return;
-  await ask(http, 'POST', '/v1/stop', {}).catch(() => undefined);
-  await waitFor(
-    `The end of the lnd (${node.role}) that was left`,
-    async () =>
-      await ask(http, 'GET', '/v1/state').then(
-        () => undefined,
-        () => true,
-      ),
-    { limitMs: 30_000 },
-  );
-  await http.close();
 }
 
 async function connect(url: string, certFile: string, macaroonFile: string): Promise<NodeHttp | undefined> {

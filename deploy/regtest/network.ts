@@ -1,16 +1,10 @@
 import { z } from 'zod';
 import type { Binaries } from './binaries.ts';
-import { type Btcd, startBtcd, stopLeftBtcd } from './btcd.ts';
-import { type LndNode, lndNode, stopLeftLnd } from './lnd-node.ts';
-import {
-  loadState,
-  openFolder,
-  type RegtestFolder,
-  type RegtestState,
-  readState,
-  saveState,
-} from './state.ts';
-import { waitFor } from './wait-for.ts';
+import { type Btcd, startBtcd } from './btcd.ts';
+import { stopLeftProcess } from './left-process.ts';
+import { type LndNode, lndNode } from './lnd-node.ts';
+import { loadState, openFolder, type RegtestFolder, type RegtestState, saveState } from './state.ts';
+import { type Patience, waitFor } from './wait-for.ts';
 
 /** A private Lightning network: a chain, two nodes, and a channel with money on both sides. */
 export interface RegtestNetwork {
@@ -37,6 +31,8 @@ export interface NetworkOptions {
   readonly say: (line: string) => void;
   /** Where the customer reaches the merchant's peer port, `host:port`; without it: there. */
   readonly merchantAddress?: (peerPort: number) => Promise<string>;
+  /** Ends the start. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -44,6 +40,8 @@ export interface NetworkOptions {
  * also make the first coinbases spendable.
  */
 const FIRST_BLOCKS = 500;
+/** So that Ctrl-C does not wait for all of them. */
+const BLOCKS_AT_ONCE = 50;
 const CHANNEL_SAT = 10_000_000;
 /** A channel of this size is usable after 3 confirmations, and announced after 6. */
 const CONFIRMATIONS = 6;
@@ -64,10 +62,9 @@ const addressSchema = z.object({ address: z.string() });
 
 /** Starts a network, or the one that the folder holds. Ends what it started when that fails. */
 export async function startNetwork(options: NetworkOptions): Promise<RegtestNetwork> {
-  const { dir, binaries, say } = options;
+  const { dir, binaries, say, signal } = options;
   const folder = openFolder(dir);
-  const left = readState(folder);
-  if (left !== undefined) await stopLeftNetwork(folder, left);
+  await stopLeftNetwork(folder);
   let state = await loadState(folder);
   const merchant = lndNode('merchant', binaries.lnd, folder, state);
   const customer = lndNode('customer', binaries.lnd, folder, state);
@@ -78,24 +75,24 @@ export async function startNetwork(options: NetworkOptions): Promise<RegtestNetw
   };
   try {
     say('Starting btcd and two LND nodes …');
-    btcd = await startBtcd(binaries.btcd, folder, state);
+    btcd = await startBtcd(binaries.btcd, folder, state, signal);
     if (state.miningAddress === undefined) {
       // btcd takes the address at its start only, and the wallet that gives one needs btcd. That wallet must not see btcd go: when
       // it is in the middle of its first look at the chain, it waits for the answer for ever.
-      await customer.start();
+      await customer.start(signal);
       state = { ...state, miningAddress: await newAddress(customer) };
       saveState(folder, state);
       await customer.kill();
       await btcd.stop();
-      btcd = await startBtcd(binaries.btcd, folder, state);
+      btcd = await startBtcd(binaries.btcd, folder, state, signal);
     }
     const chain = btcd;
-    await extendChain(chain, say);
-    await Promise.all([merchant.start(), customer.start()]);
+    await extendChain(chain, options);
+    await Promise.all([merchant.start(signal), customer.start(signal)]);
     const { peer } = state.merchant;
     const peerAddress = (await options.merchantAddress?.(peer)) ?? `127.0.0.1:${peer}`;
-    const nodes = { merchant, customer, chain, peerAddress };
-    await Promise.all([untilSynced(merchant), untilSynced(customer)]);
+    const nodes = { merchant, customer, chain, peerAddress, patience: { limitMs: LIMIT_MS, signal } };
+    await Promise.all([untilSynced(merchant, nodes.patience), untilSynced(customer, nodes.patience)]);
     await openChannel(nodes, say);
     return {
       folder,
@@ -104,7 +101,7 @@ export async function startNetwork(options: NetworkOptions): Promise<RegtestNetw
       customer,
       mine: (blocks) => chain.mine(blocks),
       blockHeight: () => chain.blockHeight(),
-      ready: () => untilPayable(nodes),
+      ready: () => untilPayable({ ...nodes, patience: { limitMs: LIMIT_MS } }),
       balances: () => readBalances(merchant),
       stop,
     };
@@ -114,11 +111,11 @@ export async function startNetwork(options: NetworkOptions): Promise<RegtestNetw
   }
 }
 
-/** Ends the nodes and the chain that a run which was killed has left behind in a folder. Asks them: a process id may be reused. */
-export async function stopLeftNetwork(folder: RegtestFolder, state: RegtestState): Promise<void> {
-  const roles = ['merchant', 'customer'] as const;
-  await Promise.all(roles.map((role) => stopLeftLnd(lndNode(role, '', folder, state))));
-  await stopLeftBtcd(folder, state);
+/** Ends what a run that was killed has left behind in a folder. */
+export async function stopLeftNetwork(folder: RegtestFolder): Promise<void> {
+  await stopLeftProcess(folder, 'gateway');
+  await Promise.all([stopLeftProcess(folder, 'merchant'), stopLeftProcess(folder, 'customer')]);
+  await stopLeftProcess(folder, 'btcd');
 }
 
 interface Nodes {
@@ -126,17 +123,24 @@ interface Nodes {
   readonly customer: LndNode;
   readonly chain: Btcd;
   readonly peerAddress: string;
+  readonly patience: Patience;
 }
 
-async function extendChain(chain: Btcd, say: NetworkOptions['say']): Promise<void> {
+async function extendChain(
+  chain: Btcd,
+  { say, signal }: Pick<NetworkOptions, 'say' | 'signal'>,
+): Promise<void> {
   const height = await chain.blockHeight();
   if (height < FIRST_BLOCKS) say(`Mining ${FIRST_BLOCKS - height} blocks …`);
   // One at least: LND takes a chain whose last block is old for one that is not synced.
-  await chain.mine(Math.max(1, FIRST_BLOCKS - height));
+  for (let left = Math.max(1, FIRST_BLOCKS - height); left > 0; left -= BLOCKS_AT_ONCE) {
+    await chain.mine(Math.min(left, BLOCKS_AT_ONCE));
+    signal?.throwIfAborted();
+  }
 }
 
 async function openChannel(nodes: Nodes, say: NetworkOptions['say']): Promise<void> {
-  const { customer, merchant, chain } = nodes;
+  const { customer, merchant, chain, patience } = nodes;
   await connectPeers(nodes);
   const { channels } = channelsSchema.parse(await customer.ask('GET', '/v1/channels'));
   if (channels.length === 0) {
@@ -148,9 +152,9 @@ async function openChannel(nodes: Nodes, say: NetworkOptions['say']): Promise<vo
       target_conf: 1,
     };
     // Refused until the wallet has seen the last block, which `synced_to_chain` does not promise.
-    await waitFor('The channel', () => customer.ask('POST', '/v1/channels', request), { limitMs: LIMIT_MS });
+    await waitFor('The channel', () => customer.ask('POST', '/v1/channels', request), patience);
     const pending = async () => ((await chain.mempool()).length > 0 ? true : undefined);
-    await waitFor('The funding transaction', pending, { limitMs: LIMIT_MS });
+    await waitFor('The funding transaction', pending, patience);
     await chain.mine(CONFIRMATIONS);
   }
   await untilPayable(nodes);
@@ -158,8 +162,8 @@ async function openChannel(nodes: Nodes, say: NetworkOptions['say']): Promise<vo
 
 /** The first payment fails until the payer's graph has the channel: wait for the route, not for a time. */
 async function untilPayable(nodes: Nodes): Promise<void> {
-  const { customer, merchant } = nodes;
-  await Promise.all([untilSynced(merchant), untilSynced(customer)]);
+  const { customer, merchant, patience } = nodes;
+  await Promise.all([untilSynced(merchant, patience), untilSynced(customer, patience)]);
   await connectPeers(nodes);
   const { identity_pubkey: payee } = await info(merchant);
   const active = async (node: LndNode): Promise<boolean> =>
@@ -171,11 +175,11 @@ async function untilPayable(nodes: Nodes): Promise<void> {
       await customer.ask('GET', `/v1/graph/routes/${payee}/${PROBE_SAT}`);
       return true;
     },
-    { limitMs: LIMIT_MS },
+    patience,
   );
 }
 
-async function connectPeers({ merchant, customer, peerAddress: host }: Nodes): Promise<void> {
+async function connectPeers({ merchant, customer, peerAddress: host, patience }: Nodes): Promise<void> {
   const { identity_pubkey: pubkey } = await info(merchant);
   const addr = { pubkey, host };
   await waitFor(
@@ -186,18 +190,18 @@ async function connectPeers({ merchant, customer, peerAddress: host }: Nodes): P
       });
       return true;
     },
-    { limitMs: LIMIT_MS },
+    patience,
   );
 }
 
-async function untilSynced(node: LndNode): Promise<void> {
+async function untilSynced(node: LndNode, patience: Patience): Promise<void> {
   await waitFor(
     `lnd (${node.role}) following the chain`,
     async () => {
       const { state } = stateSchema.parse(await node.ask('GET', '/v1/state'));
       return state === 'SERVER_ACTIVE' && (await info(node)).synced_to_chain ? true : undefined;
     },
-    { limitMs: LIMIT_MS },
+    patience,
   );
 }
 
