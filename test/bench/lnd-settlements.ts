@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import type { LndNode } from '../../deploy/regtest/lnd-node.ts';
 import type { RegtestNetwork } from '../../deploy/regtest/network.ts';
 import { createLndNode } from '../../node/lnd.ts';
 import { msat } from '../../node/msat.ts';
-import type { Payer } from '../../node/node.ts';
+import type { LightningNode, Payer } from '../../node/node.ts';
 import { askTopUp } from '../support/top-up.ts';
 import type { BenchGateway } from './lnd-bench-gateway.ts';
 import type { Latencies } from './paced.ts';
@@ -18,17 +19,32 @@ const LOOK_EVERY_MS = 1;
 const challengeSchema = z.object({ macaroon: z.string(), invoice: z.string() });
 const accountSchema = z.object({ creditedMsat: z.number() });
 
+/** One payment that has nothing to do with a gateway. */
+export async function payOnce({ merchant, customer }: RegtestNetwork): Promise<void> {
+  const [node, payer] = [clientOf(merchant), clientOf(customer)];
+  try {
+    const request = { amountMsat: msat(1_000), memo: 'the first', expirySec: 600 };
+    await pay(payer, (await node.createInvoice(request)).bolt11);
+  } finally {
+    await Promise.all([node.close(), payer.close()]);
+  }
+}
+
+function clientOf(node: LndNode): LightningNode & Payer {
+  return createLndNode({
+    url: node.url,
+    macaroon: readFileSync(node.macaroonFile('admin'), 'hex'),
+    tlsCertPem: readFileSync(node.tlsCertFile, 'utf8'),
+  });
+}
+
 /** Tops an account up again and again, and watches it over HTTP as its owner would. */
 export async function measureSettlements(
   { customer }: RegtestNetwork,
   gateway: BenchGateway,
   payments: number,
 ): Promise<Readonly<Record<string, Latencies>>> {
-  const payer = createLndNode({
-    url: customer.url,
-    macaroon: readFileSync(customer.macaroonFile('admin'), 'hex'),
-    tlsCertPem: readFileSync(customer.tlsCertFile, 'utf8'),
-  });
+  const payer = clientOf(customer);
   try {
     const authorization = await openAccount(gateway.url, payer);
     const fromFeed: number[] = [];

@@ -11,8 +11,9 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { findBinaries } from '../../deploy/regtest/binaries.ts';
 import { type RegtestNetwork, startNetwork } from '../../deploy/regtest/network.ts';
+import { cpuMicrosOf } from './cpu-of.ts';
 import { type BenchGateway, startBenchGateway } from './lnd-bench-gateway.ts';
-import { measureSettlements } from './lnd-settlements.ts';
+import { measureSettlements, payOnce } from './lnd-settlements.ts';
 import { hasWrk, load } from './load.ts';
 import { type Latencies, type PacedLoad, paced } from './paced.ts';
 import { median } from './statistics.ts';
@@ -20,6 +21,8 @@ import { median } from './statistics.ts';
 const CONNECTIONS = 64;
 const PACE_PER_SEC = 50;
 const POOL_SIZE = 500;
+/** Enough for the compiler to have seen everything. */
+const WARM_UP_SEC = 2;
 
 const { values: flags } = parseArgs({
   options: {
@@ -37,15 +40,27 @@ interface Measured extends Latencies {
   readonly perSec: number;
   /** Of the gateway, for one answer; absent: there is none. */
   readonly cpuMicros?: number;
+  /** Of LND, for one answer; absent: this system does not tell. */
+  readonly lndCpuMicros?: number;
   readonly errors: number;
 }
 
-interface Row {
+type Target = Omit<PacedLoad, 'perSec' | 'seconds'>;
+
+/** What is asked: LND itself, or a gateway on it. Nobody else runs meanwhile: each gateway also reads LND's feed of invoices. */
+interface Subject {
   readonly name: string;
-  run(): Promise<Measured>;
+  /** Invoices made ahead; absent: LND alone. */
+  readonly poolSize?: number;
 }
 
-type Target = Omit<PacedLoad, 'perSec' | 'seconds'>;
+const SUBJECTS: readonly Subject[] = [
+  { name: 'LND alone' },
+  { name: 'Sluice 402', poolSize: 0 },
+  { name: 'Sluice 402 with pool', poolSize: POOL_SIZE },
+];
+
+const PACES = ['flooded', `${PACE_PER_SEC}/s`] as const;
 
 /** LND asked by nobody but the load generator: what a gateway is held against. */
 function lndRequest({ merchant }: RegtestNetwork): Target {
@@ -57,56 +72,77 @@ function lndRequest({ merchant }: RegtestNetwork): Target {
   };
 }
 
-/** Adds what the gateway spent on it, and counts what it answered without an invoice as errors. */
-async function observed(
+async function flood(target: Target): Promise<Measured & { readonly requests: number }> {
+  const result = await load({ ...target, connections: CONNECTIONS, seconds });
+  return { ...result, perSec: result.requestsPerSec };
+}
+
+async function pace(target: Target): Promise<Measured & { readonly requests: number }> {
+  const result = await paced({ ...target, perSec: PACE_PER_SEC, seconds });
+  return { ...result, perSec: result.requests / seconds };
+}
+
+/** Adds what gateway and LND spent on it, and counts what was answered without an invoice as errors. */
+async function observe(
+  { merchant }: RegtestNetwork,
   gateway: BenchGateway | undefined,
   run: () => Promise<Measured & { readonly requests: number }>,
 ): Promise<Measured> {
-  const before = await gateway?.usage();
+  const lndCpu = (): number | undefined => cpuMicrosOf(merchant.daemon?.pid);
+  const [before, lndBefore] = [await gateway?.usage(), lndCpu()];
   const result = await run();
-  const after = await gateway?.usage();
-  if (before === undefined || after === undefined) return result;
+  const [after, lndAfter] = [await gateway?.usage(), lndCpu()];
+  const answers = Math.max(1, result.requests);
+  const lnd =
+    lndBefore === undefined || lndAfter === undefined
+      ? {}
+      : { lndCpuMicros: (lndAfter - lndBefore) / answers };
+  if (before === undefined || after === undefined) return { ...result, ...lnd };
   const sold = after.challenges - before.challenges;
   return {
     ...result,
+    ...lnd,
     cpuMicros: (after.cpuMicros - before.cpuMicros) / Math.max(1, sold),
     errors: result.errors + Math.max(0, result.requests - sold),
   };
 }
 
-function rowsOf(network: RegtestNetwork, plain: BenchGateway, pooled: BenchGateway): Row[] {
-  const direct = lndRequest(network);
-  const challenge = ({ url }: BenchGateway): Target => ({
-    url: `${url}/quote`,
-    headers: {},
-    expectStatus: 402,
-  });
-  const flooded = (target: Target, gateway?: BenchGateway): Promise<Measured> =>
-    observed(gateway, async () => {
-      const result = await load({ ...target, connections: CONNECTIONS, seconds });
-      return { ...result, perSec: result.requestsPerSec };
-    });
-  const calm = (target: Target, gateway?: BenchGateway): Promise<Measured> =>
-    observed(gateway, async () => {
-      const result = await paced({ ...target, perSec: PACE_PER_SEC, seconds });
-      return { ...result, perSec: result.requests / seconds };
-    });
-  return [
-    { name: 'LND alone, flooded', run: () => flooded(direct) },
-    { name: 'Sluice 402, flooded', run: () => flooded(challenge(plain), plain) },
-    { name: 'Sluice 402 with pool, flooded', run: () => flooded(challenge(pooled), pooled) },
-    { name: `LND alone, ${PACE_PER_SEC}/s`, run: () => calm(direct) },
-    { name: `Sluice 402, ${PACE_PER_SEC}/s`, run: () => calm(challenge(plain), plain) },
-    { name: `Sluice 402 with pool, ${PACE_PER_SEC}/s`, run: () => calm(challenge(pooled), pooled) },
-  ];
+type OpenGateway = (poolSize: number) => Promise<BenchGateway>;
+
+/** One round: each subject warm, flooded, and at an even pace. */
+async function measureRound(
+  network: RegtestNetwork,
+  open: OpenGateway,
+  results: Map<string, Measured[]>,
+): Promise<void> {
+  for (const { name, poolSize } of SUBJECTS) {
+    const gateway = poolSize === undefined ? undefined : await open(poolSize);
+    const target: Target =
+      gateway === undefined
+        ? lndRequest(network)
+        : { url: `${gateway.url}/quote`, headers: {}, expectStatus: 402 };
+    try {
+      await load({ ...target, connections: CONNECTIONS, seconds: WARM_UP_SEC });
+      for (const [at, run] of [flood, pace].entries()) {
+        const row = `${name}, ${PACES[at]}`;
+        const runs = results.get(row) ?? [];
+        results.set(row, runs);
+        runs.push(await observe(network, gateway, () => run(target)));
+      }
+    } finally {
+      await gateway?.stop();
+    }
+  }
 }
 
 function medianOf(runs: readonly Measured[]): Measured {
-  const of = (pick: (run: Measured) => number): number => median(runs.map(pick));
-  const hasCpu = runs.some((run) => run.cpuMicros !== undefined);
+  const of = (pick: (run: Measured) => number | undefined): number =>
+    median(runs.map((run) => pick(run) ?? 0));
+  const has = (key: 'cpuMicros' | 'lndCpuMicros'): boolean => runs.some((run) => run[key] !== undefined);
   return {
     perSec: of((run) => run.perSec),
-    ...(hasCpu ? { cpuMicros: of((run) => run.cpuMicros ?? 0) } : {}),
+    ...(has('cpuMicros') ? { cpuMicros: of((run) => run.cpuMicros) } : {}),
+    ...(has('lndCpuMicros') ? { lndCpuMicros: of((run) => run.lndCpuMicros) } : {}),
     p50Ms: of((run) => run.p50Ms),
     p99Ms: of((run) => run.p99Ms),
     errors: runs.reduce((sum, run) => sum + run.errors, 0),
@@ -114,22 +150,27 @@ function medianOf(runs: readonly Measured[]): Measured {
 }
 
 function print(results: ReadonlyMap<string, Measured>): void {
-  const [base] = results.values();
   const line = (cells: readonly string[]): string =>
     cells.map((cell, at) => (at === 0 ? cell.padEnd(32) : cell.padStart(10))).join('');
-  console.log(line(['', 'per s', 'x LND', 'CPU µs', 'p50 ms', 'p99 ms', 'errors']));
-  for (const [name, row] of results) {
-    console.log(
-      line([
-        name,
-        row.perSec.toFixed(0),
-        name.endsWith('flooded') && base !== undefined ? (row.perSec / base.perSec).toFixed(2) : '',
-        row.cpuMicros?.toFixed(0) ?? '',
-        row.p50Ms.toFixed(2),
-        row.p99Ms.toFixed(2),
-        String(row.errors),
-      ]),
-    );
+  console.log(line(['', 'per s', 'x LND', 'CPU µs', 'LND µs', 'p50 ms', 'p99 ms', 'errors']));
+  for (const paceName of PACES) {
+    const base = results.get(`${SUBJECTS[0]?.name}, ${paceName}`);
+    for (const { name } of SUBJECTS) {
+      const row = results.get(`${name}, ${paceName}`);
+      if (row === undefined || base === undefined) continue;
+      console.log(
+        line([
+          `${name}, ${paceName}`,
+          row.perSec.toFixed(0),
+          (row.perSec / base.perSec).toFixed(2),
+          row.cpuMicros?.toFixed(0) ?? '',
+          row.lndCpuMicros?.toFixed(0) ?? '',
+          row.p50Ms.toFixed(2),
+          row.p99Ms.toFixed(2),
+          String(row.errors),
+        ]),
+      );
+    }
   }
 }
 
@@ -141,28 +182,29 @@ async function measureAll(network: RegtestNetwork, folder: string, upstream: str
     tlsCertFile: merchant.tlsCertFile,
     upstream,
   };
-  const open = (name: string, poolSize: number): Promise<BenchGateway> =>
-    startBenchGateway({ ...options, folder: path.join(folder, name), poolSize }, flags.profile);
-  const [plain, pooled] = [await open('plain', 0), await open('pooled', POOL_SIZE)];
-  try {
-    const rows = rowsOf(network, plain, pooled);
-    console.log(
-      `LND on regtest; ${CONNECTIONS} connections when flooded, ${rounds} rounds of ${seconds} s a row, medians; ` +
-        `pool of ${POOL_SIZE}; load by ${hasWrk ? 'wrk' : 'autocannon'}`,
+  const open: OpenGateway = (poolSize) =>
+    startBenchGateway(
+      { ...options, folder: mkdtempSync(path.join(folder, 'gateway-')), poolSize },
+      flags.profile,
     );
-    for (const row of rows) await row.run();
-    const runs = new Map<string, Measured[]>(rows.map(({ name }) => [name, []]));
-    for (let round = 0; round < rounds; round += 1) {
-      for (const row of rows) runs.get(row.name)?.push(await row.run());
-    }
-    print(new Map([...runs].map(([name, measured]) => [name, medianOf(measured)])));
-    console.log(`\nTop-ups, ${flags.payments} one after another, each by a payment of the other node:`);
-    const seen = await measureSettlements(network, plain, Number(flags.payments));
+  console.log(
+    `LND on regtest; ${CONNECTIONS} connections when flooded, ${rounds} rounds of ${seconds} s a row, medians; ` +
+      `pool of ${POOL_SIZE}; load by ${hasWrk ? 'wrk' : 'autocannon'}`,
+  );
+  // Before LND has made so many invoices that its first payment is hard to find: gateways with a new ledger look for it.
+  await payOnce(network);
+  const results = new Map<string, Measured[]>();
+  for (let round = 0; round < rounds; round += 1) await measureRound(network, open, results);
+  print(new Map([...results].map(([name, measured]) => [name, medianOf(measured)])));
+  console.log(`\nTop-ups, ${flags.payments} one after another, each by a payment of the other node:`);
+  const gateway = await open(0);
+  try {
+    const seen = await measureSettlements(network, gateway, Number(flags.payments));
     for (const [name, { p50Ms, p99Ms }] of Object.entries(seen)) {
       console.log(`${name.padEnd(52)}p50 ${p50Ms.toFixed(1)} ms  p99 ${p99Ms.toFixed(1)} ms`);
     }
   } finally {
-    await Promise.all([plain.stop(), pooled.stop()]);
+    await gateway.stop();
   }
 }
 
