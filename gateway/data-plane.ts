@@ -15,8 +15,12 @@ import { type BoundAddress, createHttpServer, type HttpServer } from './server.t
 export interface DataPlane {
   /** Opens the listeners, in the order of `config.listen`. @throws Error when an address can't be had */
   listen(): Promise<readonly BoundAddress[]>;
-  /** In place of that: serves connections that the primary accepted. @returns what takes those of each listener, in the same order */
-  adopt(): Promise<readonly ((socket: Socket) => void)[]>;
+  /**
+   * In place of that: serves connections that the primary accepted.
+   * @param ticketKeys - of TLS, the same in all workers, 48 bytes
+   * @returns what takes the connections of each listener, in the same order
+   */
+  adopt(ticketKeys: Buffer): Promise<readonly ((socket: Socket) => void)[]>;
   /** Takes a new configuration for requests from now on; those under way keep theirs. */
   reload(config: Config): void;
   /** What the node made may be forgotten. */
@@ -51,9 +55,9 @@ export function assembleDataPlane(foundation: Foundation, masterKeys: readonly B
       for (const server of servers) addresses.push(await server.listen());
       return addresses;
     },
-    async adopt() {
+    async adopt(ticketKeys) {
       const servers = await openServers(open, foundation, handlers);
-      return servers.map(({ adopt }) => adopt());
+      return servers.map(({ adopt }) => adopt(ticketKeys));
     },
     reload: (next) => {
       catalog.swap(next);

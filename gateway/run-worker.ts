@@ -47,7 +47,7 @@ export function runWorker(port: PrimaryPort): void {
 
   const start = async (first: ToWorker & { readonly kind: 'start' }): Promise<void> => {
     newest = first;
-    opening = openWorker(first.worker, first.config, bus, throttles);
+    opening = openWorker(first, bus, throttles);
     try {
       const opened = await opening;
       // What came while it opened.
@@ -115,8 +115,7 @@ export function runWorker(port: PrimaryPort): void {
 }
 
 async function openWorker(
-  worker: number,
-  whole: Config,
+  { worker, config: whole, ticketKeys }: ToWorker & { readonly kind: 'start' },
   bus: IpcBus,
   throttles: ThrottleShare,
 ): Promise<OpenedWorker> {
@@ -163,7 +162,7 @@ async function openWorker(
     closers.push(() => data.close());
     closers.push(() => data.drain());
     return {
-      adopt: await data.adopt(),
+      adopt: await data.adopt(Buffer.from(ticketKeys)),
       metrics,
       reload: (next) => data.reload(divideLimits(next)),
       stop: async () => {

@@ -52,8 +52,12 @@ export interface BoundAddress {
 /** A listener that is not accepting yet. */
 export interface HttpServer {
   listen(): Promise<BoundAddress>;
-  /** In place of that: serves connections that another process accepted. @returns what takes one */
-  adopt(): (socket: Socket) => void;
+  /**
+   * In place of that: serves connections that another process accepted.
+   * @param ticketKeys - 48 bytes, the same in all processes, so that a TLS session which began at one goes on at another
+   * @returns what takes one
+   */
+  adopt(ticketKeys: Buffer): (socket: Socket) => void;
   /**
    * Stops accepting and lets the requests under way finish, each with `Connection: close`; what is not done in time is cut.
    * WebSockets count as under way.
@@ -121,7 +125,8 @@ export async function createHttpServer(
   }
   return {
     listen: () => listen(state, listener),
-    adopt: () => {
+    adopt: (ticketKeys) => {
+      if (server instanceof https.Server) server.setTicketKeys(ticketKeys);
       // Node watches over the connections of a server (slow heads, idle ones) from this event on.
       server.emit('listening');
       return (socket) => adopt(state, socket);
@@ -327,7 +332,7 @@ function adopt({ server, limits, sockets }: ServerState, socket: Socket): void {
     socket.destroy();
     return;
   }
-  // A client may end its side after its request, and wait for the answer.
+  // As with those that the server accepts itself: one side of a tunnel may end before the other.
   socket.allowHalfOpen = true;
   server.emit('connection', socket);
 }

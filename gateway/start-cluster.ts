@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { createIpcBus } from './bus/ipc-bus.ts';
 import { forkWorker } from './cluster/fork-worker.ts';
+import { TICKET_KEY_BYTES } from './cluster/messages.ts';
 import { createConnectionShare } from './cluster/share-connections.ts';
 import { clusterMetrics } from './cluster/worker-counts.ts';
 import { createWorkerPool, type WorkerPool } from './cluster/worker-pool.ts';
@@ -46,6 +48,7 @@ export async function startCluster(parts: ClusterParts): Promise<ClusterGateway>
   const pool: WorkerPool = createWorkerPool({
     fork: () => forkWorker(WORKER_FILE),
     connections,
+    ticketKeys: randomBytes(TICKET_KEY_BYTES),
     config: withSimnet(config, parts.simnet),
     log,
     onCounted: counts.take,

@@ -16,8 +16,8 @@ export interface NumberedConfig {
 
 /** From the primary to a worker. */
 export type ToWorker =
-  /** Open everything and listen. `worker` is its place, 1 to N, which whoever comes after it takes over. */
-  | ({ readonly kind: 'start'; readonly worker: number } & NumberedConfig)
+  /** Open everything and serve. `worker` is its place, 1 to N, which whoever comes after it takes over; the keys are those of TLS. */
+  | ({ readonly kind: 'start'; readonly worker: number; readonly ticketKeys: Uint8Array } & NumberedConfig)
   /** Take this configuration for requests from now on. */
   | ({ readonly kind: 'reload' } & NumberedConfig)
   /** The connection that comes with this message is the worker's to serve: it came in at this listener, counted from 0. */
@@ -85,10 +85,9 @@ export function readToWorker(value: unknown): ToWorker | undefined {
   const { kind } = value;
   switch (kind) {
     case 'start': {
-      const { worker } = value;
-      return isCount(worker) && isNumberedConfig(value)
-        ? { kind, worker, config: value.config, version: value.version }
-        : undefined;
+      const { worker, ticketKeys } = value;
+      if (!isCount(worker) || !isTicketKeys(ticketKeys) || !isNumberedConfig(value)) return undefined;
+      return { kind, worker, ticketKeys, config: value.config, version: value.version };
     }
     case 'connection': {
       const { listener } = value;
@@ -123,6 +122,13 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value.length <= MAX_TEXT;
+}
+
+/** As `tls.Server.setTicketKeys` wants them. */
+export const TICKET_KEY_BYTES = 48;
+
+function isTicketKeys(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array && value.length === TICKET_KEY_BYTES;
 }
 
 function isCount(value: unknown): value is number {

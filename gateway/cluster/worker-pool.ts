@@ -38,6 +38,8 @@ export interface PoolOptions {
   readonly connections: Pick<ConnectionShare, 'join' | 'took' | 'leave' | 'lost'>;
   /** What the workers start with; `workers` says how many. */
   readonly config: Config;
+  /** Of TLS: a session that began at one worker goes on at the next. */
+  readonly ticketKeys: Uint8Array;
   readonly log: Log;
   /** A worker said what it counted. `worker` is the same object until it ends. */
   readonly onCounted: (worker: object, scrape: string) => void;
@@ -87,7 +89,7 @@ interface Running extends Taker {
 
 /** Makes the pool; nothing is started yet. */
 export function createWorkerPool(options: PoolOptions): WorkerPool {
-  const { log, connections } = options;
+  const { log, connections, ticketKeys } = options;
   const timing = { ...TIMING, ...options.timing };
   const random = options.random ?? Math.random;
   const places = Array.from({ length: options.config.workers }, (_, at) => at + 1);
@@ -108,7 +110,7 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
       case undefined:
         return;
       case 'hello':
-        worker.process.send({ kind: 'start', worker: worker.place, ...latest });
+        worker.process.send({ kind: 'start', worker: worker.place, ticketKeys, ...latest });
         return;
       case 'serving':
         // Not when it was told to end meanwhile.

@@ -14,11 +14,12 @@ import { testConfig, testService } from '../support/config.ts';
 const CONFIG = testConfig([testService({ name: 'api', path: '/*', price: '1 sat', upstream: 'http://h' })], {
   workers: 2,
 });
+const KEYS = new Uint8Array(48);
 const HASH = 'ab'.repeat(32);
 
 test('every message arrives as it was sent', () => {
   const toWorker: ToWorker[] = [
-    { kind: 'start', worker: 2, config: CONFIG, version: 1 },
+    { kind: 'start', worker: 2, ticketKeys: KEYS, config: CONFIG, version: 1 },
     { kind: 'reload', config: CONFIG, version: 7 },
     { kind: 'connection', listener: 0 },
     { kind: 'news', news: { kind: 'credited', accountId: HASH, paymentHash: HASH } },
@@ -47,8 +48,9 @@ test('what is none of the messages is read as none', () => {
     undefined,
     null,
     'drain',
-    { kind: 'start', worker: 0, config: CONFIG, version: 1 },
-    { kind: 'start', worker: 1, config: {}, version: 1 },
+    { kind: 'start', worker: 0, ticketKeys: KEYS, config: CONFIG, version: 1 },
+    { kind: 'start', worker: 1, ticketKeys: KEYS, config: {}, version: 1 },
+    { kind: 'start', worker: 1, ticketKeys: KEYS.subarray(1), config: CONFIG, version: 1 },
     { kind: 'reload', config: CONFIG, version: 1.5 },
     { kind: 'connection', listener: -1 },
     { kind: 'news', news: { kind: 'credited', accountId: HASH } },

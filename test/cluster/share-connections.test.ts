@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net, { type Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import {
+  type ConnectionShare,
+  createConnectionShare,
+  type Taker,
+} from '../../gateway/cluster/share-connections.ts';
+import { eventually } from '../e2e/scene.ts';
+
+interface Given {
+  readonly listener: number;
+  readonly socket: Socket;
+}
+
+/** Somebody who is given connections, and says nothing by itself. */
+function openTaker(): Taker & { readonly given: Given[] } {
+  const given: Given[] = [];
+  return { given, give: (listener, socket) => void given.push({ listener, socket }) };
+}
+
+async function openShare(t: TestContext, hosts: readonly string[] = ['127.0.0.1']) {
+  const share = createConnectionShare();
+  const addresses = await share.listen(hosts.map((host) => ({ host, port: 0 })));
+  const clients: Socket[] = [];
+  t.after(() => {
+    share.close();
+    for (const client of clients) client.destroy();
+  });
+  const connect = async (at = 0): Promise<Socket> => {
+    const { address = '', port = 0 } = addresses[at] ?? {};
+    const client = net.connect(port, address).on('error', () => {});
+    clients.push(client);
+    await once(client, 'connect');
+    return client;
+  };
+  return { share, addresses, connect };
+}
+
+/** Waits until somebody was given so many. */
+function untilGiven(
+  count: number,
+  ...takers: readonly { readonly given: readonly Given[] }[]
+): Promise<void> {
+  return eventually(() => takers.reduce((sum, { given }) => sum + given.length, 0) === count);
+}
+
+function join(share: ConnectionShare, count: number) {
+  const takers = Array.from({ length: count }, openTaker);
+  for (const taker of takers) share.join(taker);
+  return takers;
+}
+
+test('connections go round, each with the listener that it came in at', async (t) => {
+  const { share, connect } = await openShare(t, ['127.0.0.1', '127.0.0.1']);
+  const [one, two] = join(share, 2);
+  assert.ok(one && two);
+  for (const at of [0, 0, 0, 1, 1, 1]) {
+    await connect(at);
+    await eventually(() => one.given.length + two.given.length > 0);
+  }
+  await untilGiven(6, one, two);
+  assert.equal(one.given.length, 3);
+  assert.equal(two.given.length, 3);
+  const listeners = [...one.given, ...two.given].map(({ listener }) => listener);
+  assert.deepEqual(listeners.sort(), [0, 0, 0, 1, 1, 1]);
+});
+
+test('the end here is closed when a connection was taken, and not before', async (t) => {
+  const { share, connect } = await openShare(t);
+  const [taker] = join(share, 1);
+  assert.ok(taker);
+  await connect();
+  await connect();
+  await untilGiven(2, taker);
+  share.took(taker);
+  assert.deepEqual(
+    taker.given.map(({ socket }) => socket.destroyed),
+    [true, false],
+  );
+});
+
+test('what one that is gone had not taken goes to another, and waits when there is none', async (t) => {
+  const { share, connect } = await openShare(t);
+  const [first] = join(share, 1);
+  assert.ok(first);
+  await connect();
+  await connect();
+  await untilGiven(2, first);
+  share.took(first);
+  share.lost(first);
+  const early = await connect();
+  const [second] = join(share, 1);
+  assert.ok(second);
+  await untilGiven(2, second);
+  assert.ok(second.given.every(({ socket }) => !socket.destroyed));
+  assert.equal(second.given[0]?.socket, first.given[1]?.socket);
+  assert.equal(early.destroyed, false);
+});
+
+test('one that leaves gets no more, and keeps what it was given', async (t) => {
+  const { share, connect } = await openShare(t);
+  const [leaving, staying] = join(share, 2);
+  assert.ok(leaving && staying);
+  await connect();
+  await untilGiven(1, leaving, staying);
+  share.leave(leaving);
+  for (let n = 0; n < 4; n += 1) await connect();
+  await untilGiven(5, leaving, staying);
+  assert.ok(staying.given.length >= 4);
+  share.took(leaving);
+  assert.equal(leaving.given[0]?.socket.destroyed ?? true, true);
+});
+
+test('after the end nobody is accepted, and who waits is not left waiting', async (t) => {
+  const { share, connect, addresses } = await openShare(t);
+  const waiting = await connect();
+  const closed = once(waiting, 'close');
+  waiting.resume();
+  share.close();
+  await closed;
+  const late = net.connect(addresses[0]?.port ?? 0, '127.0.0.1');
+  const [error] = await once(late, 'error');
+  assert.equal(error.code, 'ECONNREFUSED');
+});
+
+test('it listens on IPv6, and says which port is taken', async (t) => {
+  const { addresses } = await openShare(t, ['::1']);
+  assert.match(addresses[0]?.url ?? '', /^http:\/\/\[::1\]:\d+$/);
+  const port = addresses[0]?.port ?? 0;
+  await assert.rejects(createConnectionShare().listen([{ host: '::1', port }]), { code: 'EADDRINUSE', port });
+});

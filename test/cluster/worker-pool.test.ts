@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { WorkerEnd, WorkerProcess } from '../../gateway/cluster/fork-worker.ts';
+import type { FromWorker, ToWorker } from '../../gateway/cluster/messages.ts';
+import { createWorkerPool, type PoolOptions } from '../../gateway/cluster/worker-pool.ts';
+import { createLog } from '../../gateway/observe/log.ts';
+import { eventually } from '../e2e/scene.ts';
+import { testConfig } from '../support/config.ts';
+
+/* What the pool does with processes that behave badly; workers.test.ts has it do so with real ones. */
+
+interface Played {
+  readonly heard: ToWorker[];
+  say(message: FromWorker): void;
+  end(end?: Partial<WorkerEnd>): void;
+  killed: boolean;
+}
+
+const CONNECTIONS = { join: () => {}, took: () => {}, leave: () => {}, lost: () => {} };
+
+function openPool(workers: number, change: Partial<PoolOptions> = {}) {
+  const played: Played[] = [];
+  const lines: string[] = [];
+  const fork = (): WorkerProcess => {
+    const heard: ToWorker[] = [];
+    let listener: (message: unknown) => void = () => {};
+    const { promise, resolve } = Promise.withResolvers<WorkerEnd>();
+    const one: Played = {
+      heard,
+      say: (message) => listener(message),
+      end: (end = {}) => resolve({ code: 1, signal: null, ...end }),
+      killed: false,
+    };
+    played.push(one);
+    return {
+      send: (message) => void heard.push(message),
+      sendConnection: () => {},
+      onMessage: (heardFrom) => {
+        listener = heardFrom;
+      },
+      ended: promise,
+      kill: () => {
+        one.killed = true;
+        resolve({ code: null, signal: 'SIGKILL' });
+      },
+    };
+  };
+  const ended: string[] = [];
+  const pool = createWorkerPool({
+    fork,
+    connections: CONNECTIONS,
+    ticketKeys: new Uint8Array(48),
+    config: testConfig([], { workers }),
+    log: createLog({
+      level: 'info',
+      format: 'json',
+      destination: { write: (line) => void lines.push(line) },
+    }),
+    onCounted: () => {},
+    onNews: () => {},
+    onEnded: (_worker, how) => void ended.push(how),
+    onMismatch: () => {},
+    random: () => 0,
+    ...change,
+  });
+  const pauses = (): number[] => lines.flatMap((line) => JSON.parse(line).pauseMs ?? []);
+  return { pool, played, lines, ended, pauses };
+}
+
+test('one that dies again and again is waited for longer and longer', async () => {
+  const { pool, played, pauses } = openPool(1, { timing: { firstPauseMs: 2, maxPauseMs: 10 } });
+  const started = pool.start();
+  played[0]?.say({ kind: 'serving' });
+  await started;
+  for (let died = 1; died <= 5; died += 1) {
+    played[died - 1]?.end();
+    await eventually(() => played.length === died + 1);
+  }
+  // Without jitter half of its span, which doubles up to the longest.
+  assert.deepEqual(pauses(), [1, 2, 4, 5, 5]);
+  pool.kill();
+});
+
+test('one that can’t start ends the start, in its words, and nobody is left', async () => {
+  const { pool, played } = openPool(3);
+  const started = pool.start();
+  played[1]?.say({ kind: 'failed', reason: 'mismatch', message: 'the keys are others' });
+  await assert.rejects(started, { message: 'the keys are others' });
+  assert.ok(played.every(({ killed }) => killed));
+  assert.equal(played.length, 3);
+});
+
+test('one that starts meanwhile gets the newest configuration', async () => {
+  const { pool, played } = openPool(1);
+  const started = pool.start();
+  const config = testConfig([], { workers: 1, title: 'Newer' });
+  pool.reload(config);
+  played[0]?.say({ kind: 'hello' });
+  const start = played[0]?.heard.find(({ kind }) => kind === 'start');
+  assert.ok(start?.kind === 'start');
+  assert.deepEqual([start.config.title, start.version, start.worker], ['Newer', 2, 1]);
+  played[0]?.say({ kind: 'serving' });
+  await started;
+  pool.kill();
+});
+
+test('a renewal whose worker does not come up leaves the old one serving', async () => {
+  const { pool, played, lines } = openPool(1);
+  const started = pool.start();
+  played[0]?.say({ kind: 'serving' });
+  await started;
+  const renewed = pool.renew();
+  await eventually(() => played.length === 2);
+  played[1]?.say({ kind: 'failed', reason: 'other', message: 'no memory' });
+  played[1]?.end();
+  await renewed;
+  assert.equal(pool.serving(), 1);
+  assert.equal(played.length, 2);
+  assert.ok(!played[0]?.heard.some(({ kind }) => kind === 'drain'));
+  assert.ok(lines.some((line) => line.includes('the others stay')));
+  pool.kill();
+});
+
+test('one that does not answer holds up neither the counts nor the end', async () => {
+  const { pool, played, ended } = openPool(2, {
+    timing: { countTimeoutMs: 10, endGraceMs: 10 },
+    config: testConfig([], { workers: 2, drainTimeoutMs: 100 }),
+  });
+  const started = pool.start();
+  for (const one of played) one.say({ kind: 'serving' });
+  await started;
+  const counting = pool.count();
+  played[0]?.say({ kind: 'counted', scrape: '' });
+  await counting;
+  const stopped = pool.stop();
+  assert.ok(played[0]?.heard.some(({ kind }) => kind === 'drain'));
+  played[0]?.end({ code: 0 });
+  await stopped;
+  assert.deepEqual([played[0]?.killed, played[1]?.killed], [false, true]);
+  assert.deepEqual(ended, ['drained', 'drained']);
+  assert.equal(played.length, 2);
+});
