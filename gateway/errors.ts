@@ -36,6 +36,7 @@ const REGISTRY = {
   'node-wrong-network': 503,
   'no-inbound': 503,
   'store-unavailable': 503,
+  'store-mismatch': 503,
   'clock-ahead': 503,
   busy: 503,
   draining: 503,

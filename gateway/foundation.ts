@@ -6,7 +6,7 @@ import { type Catalog, compileCatalog } from './catalog.ts';
 import { createThrottle, type Throttle, type ThrottleName } from './flow/throttle.ts';
 import { keyFingerprint } from './l402/root-key.ts';
 import { type Ledger, type LedgerOptions, openLedger } from './ledger/ledger.ts';
-import type { Store } from './ledger/store.ts';
+import type { Store, StoreError } from './ledger/store.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import type { SessionTable } from './session/table.ts';
@@ -73,9 +73,12 @@ export async function openFoundation(parts: FoundationParts, onNodeDown: () => v
     ...(parts.purging === undefined ? {} : { purging: parts.purging }),
     ...(parts.bus === undefined ? {} : { bus: parts.bus }),
     nowMs,
-    onError: (task, error) =>
+    onError: occasionally(nowMs, (task, error) =>
       log.error(`the ledger's ${task} failed and will be tried again`, { err: error }),
+    ),
     onClock: (aheadSec) => sayClock(healthLog, aheadSec),
+    ...(config.store.type === 'memory' ? {} : { passGraceMs: config.store.passGraceMs }),
+    onMismatch: (error) => sayMismatch(healthLog, error),
   });
   const accounts = assembleAccounts({ ...parts, nowMs });
   const watch = watchNode({
@@ -84,6 +87,7 @@ export async function openFoundation(parts: FoundationParts, onNodeDown: () => v
     nowMs,
     config: () => catalog.get().config,
     clockAheadSec: () => ledger.clockAheadSec(),
+    mismatch: () => ledger.mismatch(),
     onNodeDown,
   });
   await watch.start();
@@ -131,6 +135,28 @@ function currentCatalog(config: Config, log: Log, metrics: Pick<Metrics, 'readFr
       current = compile(next);
     },
   };
+}
+
+/** Work in the background is tried twice a second: an outage is not to fill the log. */
+const REPEAT_ERROR_MS = 30_000;
+
+/** Says the same thing again only after a while. */
+function occasionally<T extends string>(
+  nowMs: () => number,
+  say: (task: T, error: unknown) => void,
+): (task: T, error: unknown) => void {
+  const saidMs = new Map<T, number>();
+  return (task, error) => {
+    const last = saidMs.get(task);
+    if (last !== undefined && nowMs() - last < REPEAT_ERROR_MS) return;
+    saidMs.set(task, nowMs());
+    say(task, error);
+  };
+}
+
+function sayMismatch(log: Log, error: StoreError | undefined): void {
+  if (error === undefined) log.info('the store is the right one again: selling goes on');
+  else log.error('STORE MISMATCH: NOTHING IS SOLD, AND NOTHING IS CHARGED', { err: error });
 }
 
 function sayClock(log: Log, aheadSec: number | undefined): void {

@@ -9,6 +9,7 @@ import { sendError } from './flow/answer-failure.ts';
 import { type ConnectionMemory, connectionMemory, type ExchangeClient } from './flow/connection-memory.ts';
 import type { Exchange, UpgradeSocket } from './flow/exchange.ts';
 import { type FlowDeps, type FlowOutcome, serve } from './flow/index.ts';
+import { answerStoreError } from './flow/store-answers.ts';
 import { StoreError } from './ledger/store.ts';
 import { clientAddress, throttleKey } from './proxy/client-address.ts';
 import { endConnection } from './proxy/raw-answer.ts';
@@ -46,9 +47,6 @@ interface Arrival {
   readonly upgrade: UpgradeSocket | undefined;
   readonly sendContinue: (() => void) | undefined;
 }
-
-/** Seconds that a client is told to wait when the store does not answer. */
-const STORE_RETRY_SEC = 2;
 
 /** Makes the handlers: canonical path, helper endpoints, service, flow; and one place where every failure becomes an answer. */
 export function createRequestHandlers(deps: HandlerDeps): RequestHandlers {
@@ -165,17 +163,8 @@ function joined(header: string | string[] | undefined): string | undefined {
 
 function asGatewayError(error: unknown): GatewayError {
   if (error instanceof GatewayError) return error;
-  if (error instanceof StoreError && error.code === 'unavailable') {
-    return new GatewayError(
-      'store-unavailable',
-      'Balances can not be read at the moment; try again shortly. If something was taken for this request all the same, it goes back to ' +
-        'the balance by itself, or pays for the retry with the same Idempotency-Key.',
-      {
-        cause: error,
-        retryAfterSec: STORE_RETRY_SEC,
-      },
-    );
-  }
+  const known = error instanceof StoreError ? answerStoreError(error) : undefined;
+  if (known !== undefined) return known;
   return new GatewayError('internal', 'The gateway failed; the operator finds the reason in its log.', {
     cause: error,
   });

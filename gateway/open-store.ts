@@ -1,4 +1,5 @@
-import type { RedisStoreConfig, StoreConfig } from '../config/config.ts';
+import type { Config, RedisStoreConfig, StoreConfig } from '../config/config.ts';
+import { readLastSeen } from './ledger/last-seen.ts';
 import { createMemoryStore } from './ledger/memory.ts';
 import { nameRedis } from './ledger/name-store.ts';
 import { openSqliteStore } from './ledger/sqlite.ts';
@@ -11,10 +12,21 @@ export interface OpenedStore {
   readonly name: string;
   /** It outlives the process: what the data folder remembers of it must fit. */
   readonly durable: boolean;
+  /** What should be mended about it. */
+  readonly warnings?: readonly string[];
 }
 
-/** Opens the configured store: the only switch over stores. @throws StoreError */
-export async function openStore(config: StoreConfig, nowMs: () => number): Promise<OpenedStore> {
+/**
+ * Opens the configured store: the only switch over stores.
+ * @param empty - `refuse`: there was one before, so that a Redis without a store has lost it. A SQLite file that is gone is made anew, and
+ * refused by its generation.
+ * @throws StoreError
+ */
+export async function openStore(
+  config: StoreConfig,
+  nowMs: () => number,
+  empty: 'begin' | 'refuse' = 'begin',
+): Promise<OpenedStore> {
   switch (config.type) {
     case 'memory':
       return { store: createMemoryStore({ nowMs }), name: 'memory', durable: false };
@@ -23,25 +35,35 @@ export async function openStore(config: StoreConfig, nowMs: () => number): Promi
       return { store: await openSqliteStore({ file, nowMs, spendDurability }), name: file, durable: true };
     }
     case 'redis':
-      return { store: await openRedis(config), name: nameRedis(config), durable: true };
+      return openRedis(config, empty);
   }
 }
 
+/** What {@link openStore} may do in an empty Redis: where the data folder knows a store, it has lost that one. @throws Error */
+export async function whenEmpty({ store, dataDir }: Config): Promise<'begin' | 'refuse'> {
+  return store.type === 'redis' && (await readLastSeen(dataDir)) !== undefined ? 'refuse' : 'begin';
+}
+
 /** Its clock is that of Redis: gateways need not agree on the time. @throws StoreError */
-async function openRedis(config: RedisStoreConfig): Promise<Store> {
+async function openRedis(config: RedisStoreConfig, empty: 'begin' | 'refuse'): Promise<OpenedStore> {
   // Only here: its client takes several megabytes, which a gateway on SQLite need not hold.
   const { closeRedis, connectRedis } = await import('./ledger/redis/connect.ts');
+  const { warnOfServers } = await import('./ledger/redis/check-server.ts');
   const { openRedisStore } = await import('./ledger/redis.ts');
   const { keyPrefix, wait } = config;
+  const name = nameRedis(config);
   const client = await connectRedis(config);
   try {
+    const warnings = await warnOfServers(client, config);
     const acknowledge = wait && { ...wait, client: await connectRedis(config) };
-    return await openRedisStore({
+    const store = await openRedisStore({
       client,
-      name: nameRedis(config),
+      name,
+      whenEmpty: empty,
       keyPrefix,
       ...(acknowledge !== undefined && { acknowledge }),
     });
+    return { store, name, durable: true, warnings };
   } catch (error) {
     await closeRedis(client);
     throw error;

@@ -24,6 +24,7 @@ const UNAVAILABLE: ReadonlySet<GatewayErrorCode> = new Set([
   'node-wrong-network',
   'no-inbound',
   'store-unavailable',
+  'store-mismatch',
   'busy',
   'draining',
 ]);

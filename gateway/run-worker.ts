@@ -15,7 +15,7 @@ import { nodeConnection } from './node-connection.ts';
 import { observeNode, observeStore } from './observe/instrument.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
-import { openStore } from './open-store.ts';
+import { openStore, whenEmpty } from './open-store.ts';
 import { VERSION } from './version.ts';
 
 /*
@@ -133,7 +133,7 @@ async function openWorker(
       nodeConnection(config, quiet(log), metrics),
     );
     closers.push(closeNode);
-    const { store, name: storeName } = await openStore(config.store, Date.now);
+    const { store, name: storeName } = await openStore(config.store, Date.now, await whenEmpty(config));
     closers.push(() => store.close());
     refusePublicPlayMoney(config, node);
     const masterKeys = await loadMasterKeys({ configured: config.masterKeys, dataDir: config.dataDir });

@@ -14,7 +14,7 @@ import { nodeConnection } from './node-connection.ts';
 import { observeNode, observeStore } from './observe/instrument.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
-import { type OpenedStore, openStore } from './open-store.ts';
+import { type OpenedStore, openStore, whenEmpty } from './open-store.ts';
 import { type ClusterGateway, startCluster } from './start-cluster.ts';
 import { VERSION } from './version.ts';
 
@@ -84,8 +84,9 @@ async function open(
   const node = await openNode(config.node, nodeConnection(config, log, metrics));
   closers.push(() => node.close());
   for (const warning of node.warnings ?? []) log.warn(warning);
-  const store = await openStore(config.store, Date.now);
+  const store = await openStore(config.store, Date.now, await whenEmpty(config));
   closers.push(() => store.store.close());
+  for (const warning of store.warnings ?? []) log.warn(warning);
   const gateway = await start(options, config, node, store, log, metrics);
   closers.push(() => gateway.stop());
   const watcher = watchConfig(

@@ -4,8 +4,9 @@ import type { LightningNode } from '../node/node.ts';
 import { GatewayError } from './errors.ts';
 import { listedOrders } from './flow/challenge-order.ts';
 import { refuseUnpayable } from './flow/refuse-unpayable.ts';
+import { answerStoreError } from './flow/store-answers.ts';
 import { MAX_CLOCK_AHEAD_SEC } from './ledger/clock-watch.ts';
-import type { Store } from './ledger/store.ts';
+import type { Store, StoreError } from './ledger/store.ts';
 import { createHealth, type Health } from './observe/health.ts';
 import { createLiquidityWatch } from './observe/liquidity.ts';
 import type { Log } from './observe/log.ts';
@@ -17,6 +18,8 @@ export interface NodeWatchParts {
   readonly store: Pick<Store, 'ping'>;
   /** Seconds by which the store's clock is ahead of this machine's. */
   readonly clockAheadSec: () => number;
+  /** Why nothing may be sold: the store is another one than before. */
+  readonly mismatch?: () => StoreError | undefined;
   readonly config: () => Config;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -51,11 +54,13 @@ export function watchNode(parts: NodeWatchParts): NodeWatch {
   metrics.readFrom({
     liquidity: () => liquidity.latest(),
     unsellable: () => liquidity.unsellable().length,
+    storeMismatch: () => parts.mismatch?.() !== undefined,
   });
   const health = createHealth({
     store,
     node,
     clockAheadSec: () => tooFarAhead(parts),
+    mismatch: () => parts.mismatch?.(),
     soldOut: () => liquidity.soldOut(),
     nowMs,
     onChecked: (part, { state, code, reason }, changed) => {
@@ -73,6 +78,8 @@ export function watchNode(parts: NodeWatchParts): NodeWatch {
   return {
     health,
     refusal(amountMsat) {
+      const mismatch = parts.mismatch?.();
+      if (mismatch !== undefined) return answerStoreError(mismatch);
       if (tooFarAhead(parts) !== undefined) return clockAhead();
       const refusal = refuseUnpayable({ notSynced: notSynced(), liquidity: liquidity.latest() }, amountMsat);
       if (refusal?.code === 'no-inbound') liquidity.recheck();

@@ -53,7 +53,7 @@ async function run(
   }
   const stop = new AbortController();
   const unlisten = io.onInterrupt(() => stop.abort(new Error('Stopped. What was mended stays so.')));
-  const opened = await openStore(config.store, Date.now);
+  const opened = await openStore(config.store, Date.now, 'refuse');
   try {
     const { store, name: storeName } = opened;
     const generation = await checkStore({ store, storeName, dataDir: config.dataDir });

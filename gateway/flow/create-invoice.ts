@@ -64,7 +64,13 @@ export interface InvoicerDeps {
 }
 
 /** Why an invoice was not made: an error of the node, or a bound of ours. */
-export type InvoiceFailure = NodeErrorCode | 'throttled' | 'outstanding' | 'no-inbound' | 'clock-ahead';
+export type InvoiceFailure =
+  | NodeErrorCode
+  | 'throttled'
+  | 'outstanding'
+  | 'no-inbound'
+  | 'clock-ahead'
+  | 'store-mismatch';
 
 /** What can be paid, then the throttle, then the caps, then the pool or the node and the check of what it returned. */
 export function createInvoicer(deps: InvoicerDeps): Invoicer {
@@ -124,7 +130,7 @@ export function createInvoicer(deps: InvoicerDeps): Invoicer {
 }
 
 function reasonOf({ code }: GatewayError): InvoiceFailure {
-  return code === 'no-inbound' || code === 'clock-ahead' ? code : 'not-ready';
+  return code === 'no-inbound' || code === 'clock-ahead' || code === 'store-mismatch' ? code : 'not-ready';
 }
 
 function admit(deps: InvoicerDeps, asker: Asker, limits: ChallengeConfig): Place {

@@ -133,8 +133,10 @@ async function authorise(deps: FlowDeps, exchange: Exchange, usage: UsageSource)
       continue;
     }
     const { grant } = credential;
-    if (grant.price.kind === 'pass')
+    if (grant.price.kind === 'pass') {
+      deps.ledger.requireStanding();
       return { kind: 'paid', charge: passCharge(grant), grant, body: undefined };
+    }
     const metered = lockedMeteredPrice(exchange.service.price, grant.price);
     if (metered !== undefined) {
       const result = await chargeMetered(deps, exchange, grant, metered, usage);

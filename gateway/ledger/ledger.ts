@@ -5,7 +5,8 @@ import { clockWatch } from './clock-watch.ts';
 import { readLastSeen, writeLastSeen } from './last-seen.ts';
 import { repeat } from './repeat.ts';
 import { type RevocationSet, revocationSet } from './revocations.ts';
-import type { Store } from './store.ts';
+import type { Store, StoreError } from './store.ts';
+import { type StoreWatch, storeWatch } from './store-watch.ts';
 
 const DEFAULT_REVOCATION_POLL_MS = 500;
 const DEFAULT_CLOCK_POLL_MS = 1_000;
@@ -49,6 +50,13 @@ export interface Ledger
   isRevoked(accountId: string): boolean;
   /** Seconds by which the store's clock is ahead of this machine's, as of the last look; over MAX_CLOCK_AHEAD_SEC nothing may be sold. */
   clockAheadSec(): number;
+  /** Why nothing may be sold or charged: the store is not the one that was opened, any more; undefined: it is. As of the last look. */
+  mismatch(): StoreError | undefined;
+  /**
+   * For what is served without asking the store: a pass that was redeemed before.
+   * @throws StoreError when the store is another one, or has been silent for longer than `passGraceMs`
+   */
+  requireStanding(): void;
   /** A key for a spend, an attempt or a lease that no other gateway and no other request has. */
   nextKey(): string;
   /** Stops the timers and waits for what they began. The store stays open: it belongs to who opened it. */
@@ -79,6 +87,10 @@ export interface LedgerOptions {
   readonly onError?: (task: 'revocations' | 'purge' | 'clock', error: unknown) => void;
   /** Told when the store's clock is found too far ahead, in seconds, and (`undefined`) when it is not any more. */
   readonly onClock?: (aheadSec: number | undefined) => void;
+  /** How long passes are served while the store is silent, ms; absent: for ever. */
+  readonly passGraceMs?: number;
+  /** Told when the store is found to be another one than was opened, and (`undefined`) when the right one is back. */
+  readonly onMismatch?: (error: StoreError | undefined) => void;
 }
 
 /** The store does not belong to this gateway's keys or data folder. The message says what to do. */
@@ -104,19 +116,34 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   await revocations.refresh();
   const clock = clockWatch(store, options.nowMs, options.onClock ?? (() => {}));
   await clock.refresh();
+  const identity = storeWatch({
+    store,
+    nowMs: options.nowMs,
+    passGraceMs: options.passGraceMs ?? Number.POSITIVE_INFINITY,
+    onMismatch: options.onMismatch ?? (() => {}),
+  });
   const watching = repeat({
     everyMs: options.clockPollMs ?? DEFAULT_CLOCK_POLL_MS,
-    task: () => clock.refresh(),
+    task: async () => {
+      await identity.refresh();
+      if (identity.mismatch() !== undefined) return;
+      await clock.refresh();
+      identity.answered();
+    },
     onError: (error) => onError('clock', error),
   });
   const polling = repeat({
     everyMs: options.revocationPollMs ?? DEFAULT_REVOCATION_POLL_MS,
-    task: () => revocations.refresh(),
+    task: async () => {
+      if (identity.mismatch() === undefined) await revocations.refresh();
+    },
     onError: (error) => onError('revocations', error),
   });
   const purging = repeat({
     everyMs: options.purgeEveryMs ?? DEFAULT_PURGE_EVERY_MS,
     task: async () => {
+      // What forgot its claims must not have its clock or epoch raised.
+      if (identity.mismatch() !== undefined) return;
       if (options.purging !== 'elsewhere') await purgeAll(store);
       // A purge is what makes a wrong clock last.
       await clock.refresh();
@@ -131,8 +158,10 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     revocations.refresh().catch((error: unknown) => onError('revocations', error));
   });
   return {
-    ...verbsOf(store, revocations, bus),
+    ...verbsOf(store, revocations, bus, identity),
     generation,
+    mismatch: identity.mismatch,
+    requireStanding: identity.requireStanding,
     isRevoked: (accountId) => revocations.has(accountId),
     clockAheadSec: clock.aheadSec,
     nextKey: keyMaker(),
@@ -223,16 +252,49 @@ function keyMaker(): () => string {
   };
 }
 
-type Verbs = Omit<Ledger, 'generation' | 'isRevoked' | 'clockAheadSec' | 'nextKey' | 'close'>;
+type Verbs = Omit<
+  Ledger,
+  'generation' | 'isRevoked' | 'clockAheadSec' | 'mismatch' | 'requireStanding' | 'nextKey' | 'close'
+>;
 
-function verbsOf(store: Store, revocations: RevocationSet, bus: Bus): Verbs {
+function verbsOf(store: Store, revocations: RevocationSet, bus: Bus, { mismatch }: StoreWatch): Verbs {
+  /** What the store refuses in a part of it, nothing does in the rest. */
+  const guard =
+    <A extends readonly unknown[], R>(verb: (...args: A) => Promise<R>) =>
+    (...args: A): Promise<R> => {
+      const why = mismatch();
+      return why === undefined ? verb(...args) : Promise.reject(why);
+    };
   return {
-    ...store,
+    claim: guard(store.claim),
+    credit: guard(store.credit),
+    redeem: guard(store.redeem),
+    spend: guard(store.spend),
+    voidSpend: guard(store.voidSpend),
+    refundSpend: guard(store.refundSpend),
+    beginAttempt: guard(store.beginAttempt),
+    endAttempt: guard(store.endAttempt),
+    voidAttempt: guard(store.voidAttempt),
+    reserve: guard(store.reserve),
+    commit: guard(store.commit),
+    release: guard(store.release),
+    account: guard(store.account),
+    offer: guard(store.offer),
+    settleOffer: guard(store.settleOffer),
+    openOffers: guard(store.openOffers),
+    offersOf: guard(store.offersOf),
+    dropOffer: guard(store.dropOffer),
+    paymentEntries: guard(store.paymentEntries),
+    purgeWatermark: guard(store.purgeWatermark),
+    settlementCursor: guard(store.settlementCursor),
+    advanceSettlementCursor: guard(store.advanceSettlementCursor),
+    totals: guard(store.totals),
+    ping: guard(store.ping),
     // Neither this gateway nor the others need to wait for their polls.
-    revoke: async (accountId, untilSec) => {
+    revoke: guard(async (accountId: string, untilSec: number) => {
       await store.revoke(accountId, untilSec);
       revocations.add(accountId, untilSec);
       bus.publish({ kind: 'revoked', accountId });
-    },
+    }),
   };
 }

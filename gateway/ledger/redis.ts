@@ -38,12 +38,15 @@ export interface RedisStoreOptions {
   readonly onLatency?: (verb: string, ms: number) => void;
   /** Keys that purge looks at in a minute; default 60,000. */
   readonly sweepPerMinute?: number;
+  /** `refuse`: there was a store here before, so that a Redis without one has lost it. Default `begin`. */
+  readonly whenEmpty?: 'begin' | 'refuse';
 }
 
 /**
  * Opens the store in Redis: on one server, behind Sentinel, or on a Cluster. Any number of processes may share it. No script touches two
  * slots; what needs two is two idempotent steps (docs/redis.md).
- * @throws StoreError `corrupt` for one of a later Sluice, `unavailable` when it does not answer
+ * @throws StoreError `corrupt` for one of a later Sluice, `mismatch` for one that is
+ * empty and may not be, `unavailable` when it does not answer
  */
 export async function openRedisStore(options: RedisStoreOptions): Promise<Store> {
   const { client, name, keyPrefix = DEFAULT_KEY_PREFIX, acknowledge, onLatency = () => {} } = options;
@@ -64,7 +67,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     options.sweepPerMinute ?? DEFAULT_SWEEP_PER_MINUTE,
   );
   try {
-    const opened = await prepare(engine, name);
+    const opened = await prepare(engine, name, options.whenEmpty ?? 'begin');
     clock.note(opened.clockSec);
     note(opened.watermarkSec);
   } catch (error) {
@@ -88,13 +91,15 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
 async function prepare(
   engine: Engine,
   name: string,
+  whenEmpty: 'begin' | 'refuse',
 ): Promise<{ readonly clockSec: number; readonly watermarkSec: number }> {
   const answer = await engine.runStrongly(
     'open-store',
     engine.keys.settings,
-    randomGeneration(),
+    whenEmpty === 'begin' ? randomGeneration() : '',
     String(REDIS_STORE_VERSION),
   );
+  if (answer === 'empty') throw engine.lost();
   if (answer === 'importing') {
     throw new StoreError(
       'corrupt',

@@ -394,6 +394,8 @@ export interface Store {
   /** The store's now, Unix seconds: the latest of its clock and of what any gateway on it has purged by. */
   clock(): Promise<number>;
   totals(): Promise<Totals>;
+  /** Resolves when the store is the one that was opened and whole; rejects with `mismatch` when it is not. Run it every second. */
+  verify(): Promise<void>;
   /** Resolves when the store answers; rejects with StoreError when it does not. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -405,6 +407,8 @@ export type StoreErrorCode =
   | 'unavailable'
   /** Not a Sluice store, of a newer version, or damaged. */
   | 'corrupt'
+  /** Not the store that was opened, any more: it came back empty, older, or was replaced. Nothing was changed in it. */
+  | 'mismatch'
   /** The verb was called with something it cannot mean (spend more than reserved, malformed id): a bug of the caller. */
   | 'invalid';
 

@@ -16,6 +16,8 @@ export type HealthCode =
   | 'unauthorized'
   /** Its clock is ahead of this machine's: what would be sold now would be too late when its buyer comes. */
   | 'clock-ahead'
+  /** It is another store than the gateway began with: nothing is sold or charged. */
+  | 'store-mismatch'
   /** It can't be paid what anything here costs. */
   | 'no-inbound';
 
@@ -48,6 +50,8 @@ export interface HealthOptions {
   readonly node: Pick<LightningNode, 'info'>;
   /** Seconds by which the store's clock is too far ahead; undefined when it is not. */
   readonly clockAheadSec?: () => number | undefined;
+  /** Why the store is another one than before; undefined when it is not. */
+  readonly mismatch?: () => Error | undefined;
   /** Why nothing can be sold although the node works, in words. */
   readonly soldOut?: () => string | undefined;
   /** Unix milliseconds. */
@@ -111,6 +115,8 @@ export function createHealth(options: HealthOptions): Health {
   const { nowMs = Date.now, intervalMs = INTERVAL_MS, deadlineMs = DEADLINE_MS } = options;
   const checks: Readonly<Record<string, Check>> = {
     store: async () => {
+      const mismatch = options.mismatch?.();
+      if (mismatch !== undefined) throw new CheckFailure('store-mismatch', mismatch.message);
       await options.store.ping();
       const aheadSec = options.clockAheadSec?.();
       if (aheadSec !== undefined)

@@ -77,6 +77,12 @@ export const METRICS = {
     labels: [],
     workers: 'primary',
   },
+  storeMismatch: {
+    name: 'sluice_store_mismatch',
+    type: 'gauge',
+    help: 'Whether the store is empty, older or another one than before (1): nothing is sold or charged then. Wake somebody.',
+    labels: [],
+  },
   undeclaredProxy: {
     name: 'sluice_undeclared_proxy',
     type: 'gauge',

@@ -28,7 +28,13 @@ export type RequestOutcome =
   | 'internal';
 
 /** Why an invoice could not be had. */
-export type InvoiceFailure = NodeErrorCode | 'throttled' | 'outstanding' | 'no-inbound' | 'clock-ahead';
+export type InvoiceFailure =
+  | NodeErrorCode
+  | 'throttled'
+  | 'outstanding'
+  | 'no-inbound'
+  | 'clock-ahead'
+  | 'store-mismatch';
 
 /** What became of a settlement that the node reported. */
 export type SettlementOutcome =
@@ -62,6 +68,8 @@ export interface GaugeSources {
     readonly lagMs: number;
     readonly openOffers: number;
   };
+  /** The store is another one than the gateway began with. */
+  readonly storeMismatch?: () => boolean;
   /** A peer that is no trusted proxy sent X-Forwarded-For. */
   readonly undeclaredProxy?: () => boolean;
   /** The last reconciliation with the node; `ranAtSec` 0: none yet. */
@@ -227,6 +235,7 @@ function createGauges(registry: Registry, version: string) {
   createPulledGauge(METRICS.settlementFeed, registry, () => (sources.settlementFeed?.().connected ? 1 : 0));
   createPulledGauge(METRICS.settlementLag, registry, () => (sources.settlementFeed?.().lagMs ?? 0) / 1000);
   createPulledGauge(METRICS.openOffers, registry, () => sources.settlementFeed?.().openOffers ?? 0);
+  createPulledGauge(METRICS.storeMismatch, registry, () => (sources.storeMismatch?.() ? 1 : 0));
   createPulledGauge(METRICS.undeclaredProxy, registry, () => (sources.undeclaredProxy?.() ? 1 : 0));
   createPulledGauge(METRICS.reconciledAt, registry, () => sources.reconciliation?.().ranAtSec ?? 0);
   const difference: Gauge = new Gauge({

@@ -193,7 +193,7 @@ test('the gateway reconciles soon after its start and a day later, and shows the
   const credited: string[] = [];
   const reconciler = createReconciler({
     node: rig.node,
-    ledger: { ...ledger, clockAheadSec: () => 0 },
+    ledger: { ...ledger, clockAheadSec: () => 0, mismatch: () => undefined, requireStanding: () => {} },
     metrics: rig.metrics,
     log: createLog({ level: 'silent', format: 'json' }),
     tag,

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { StoreError } from '../store.ts';
 import type { RedisClient } from './connect.ts';
 import { closeRedis } from './connect.ts';
-import { damaged, judgeFailure } from './judge-failure.ts';
+import { damaged, judgeFailure, mismatch } from './judge-failure.ts';
 import type { KeyNames } from './key-names.ts';
 import { mismatchOf, type Proofs } from './proofs.ts';
 import { defineScripts, type RunScript, type ScriptName } from './scripts.ts';
@@ -34,6 +34,8 @@ export interface Engine {
   readonly client: RedisClient;
   /** An answer that this program does not give. */
   damaged(): StoreError;
+  /** The store has lost its data. */
+  lost(): StoreError;
   close(): Promise<void>;
 }
 
@@ -75,6 +77,7 @@ export function createEngine(options: EngineOptions): Engine {
     client,
     clock,
     damaged: () => damaged(name),
+    lost: () => mismatch(name, 'empty'),
     run: (script, ...keysAndArgs) => runWeakly(script, keysAndArgs),
     runStrongly: strong.runStrongly,
     strongly: strong.strongly,

@@ -9,7 +9,7 @@ import type { RedisClock } from './store-clock.ts';
 
 type Identity = Pick<
   Store,
-  'generation' | 'newGeneration' | 'admitMasterKeys' | 'epoch' | 'nextEpoch' | 'clock' | 'ping'
+  'generation' | 'newGeneration' | 'admitMasterKeys' | 'epoch' | 'nextEpoch' | 'clock' | 'verify' | 'ping'
 >;
 
 /** The clock is written down when it has gone on by so much, seconds. */
@@ -20,7 +20,8 @@ export function identity(engine: Engine, clock: RedisClock): Identity {
   const { keys } = engine;
   const generation = async (): Promise<string> => {
     const value = await engine.client.hget(keys.settings, 'generation');
-    if (value === null || !/^[0-9a-f]{32}$/.test(value)) throw engine.damaged();
+    if (value === null) throw engine.lost();
+    if (!/^[0-9a-f]{32}$/.test(value)) throw engine.damaged();
     return value;
   };
   return {
@@ -49,6 +50,7 @@ export function identity(engine: Engine, clock: RedisClock): Identity {
         return epoch;
       }),
     clock: () => engine.verb('clock', () => readClock(engine, clock)),
+    verify: () => engine.verb('verify', () => verify(engine)),
     ping: () => engine.verb('ping', async () => void (await generation())),
   };
 }
@@ -61,6 +63,12 @@ export async function writeProofs(engine: Engine, generation: string): Promise<v
   engine.proofs.wantGeneration(generation);
   await engine.proofs.write(engine.client, generation);
   await engine.runStrongly('proofs-written', engine.keys.settings, generation);
+}
+
+/** Looks at the settings, and on a Cluster at some slots each time, so that a node that was emptied is found without a verb for it. */
+async function verify({ run, keys, proofs, client }: Engine): Promise<void> {
+  await run('verify', keys.settings, proofs.wanted()[0]);
+  await proofs.check(client);
 }
 
 /** One of the store's single numbers; 0 before it was ever written. */

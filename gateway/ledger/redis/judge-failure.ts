@@ -16,18 +16,21 @@ const DAMAGE = /\bWRONGTYPE\b|\bDAMAGED\b|user_script:\d+: (?!.*\b(OOM|READONLY|
  * arguments of the command.
  */
 export function judgeFailure(error: unknown, name: string): StoreError {
-  const mismatch = mismatchOf(error);
-  if (mismatch !== undefined) {
-    return new StoreError(
-      'unavailable',
-      `The store at ${name} is not the one that this gateway knows: it ${MISMATCHES[mismatch]}. Bring back the right one, or accept ` +
-        'this one with `sluice store new-generation` and start the gateways anew: credit sold so far is then void.',
-    );
-  }
+  const why = mismatchOf(error);
+  if (why !== undefined) return mismatch(name, why);
   if (!(error instanceof StoreError) && error instanceof Error && DAMAGE.test(error.message)) {
     return damaged(name);
   }
   return toStoreError(error, name);
+}
+
+/** The store is not the one that was opened, any more. */
+export function mismatch(name: string, why: keyof typeof MISMATCHES): StoreError {
+  return new StoreError(
+    'mismatch',
+    `The store at ${name} is not the one that this gateway knows: it ${MISMATCHES[why]}. Bring back the right one, or accept ` +
+      'this one with `sluice store new-generation` and start the gateways anew: credit sold so far is then void.',
+  );
 }
 
 /** The store holds something that this program does not write. */

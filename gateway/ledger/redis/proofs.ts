@@ -31,6 +31,16 @@ if tonumber(string.sub(proof, 34)) < tonumber(ARGV[2]) then redis.call('SET', KE
 return 1
 `;
 
+/** KEYS: proof. ARGV: generation. A proof of that generation stays: another gateway that begins with us may have raised its epoch. */
+const WRITE = `
+local proof = redis.call('GET', KEYS[1])
+if not proof or string.sub(proof, 1, 32) ~= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1] .. ':0') end
+return 1
+`;
+
+/** Slots that one check looks at: evenly apart, so that every node is among them, which owns whole ranges of slots. */
+const CHECKED = 32;
+
 /** Commands under way at a time while every slot is visited. */
 const BATCH = 512;
 
@@ -56,10 +66,16 @@ export interface Proofs {
   wantGeneration(generation: string): void;
   /** From now on asks for this epoch at least; a lower one changes nothing. */
   wantEpoch(epoch: number): void;
-  /** Writes every proof anew: for a store that is made, or that gets a new generation. */
+  /** Writes every proof that is not of this generation: for a store that is made, or that gets a new generation. */
   write(client: RedisClient, generation: string): Promise<void>;
   /** Raises every proof that is there. @returns how many slots had lost theirs */
   raise(client: RedisClient, epoch: number): Promise<number>;
+  /**
+   * On a Cluster, reads the proofs of some slots of every node, and of those that were missing at the last time. On one server, the
+   * scripts do.
+   * @throws Error as a script would
+   */
+  check(client: RedisClient): Promise<void>;
 }
 
 /** @param isCluster - a proof in each slot; else a single one */
@@ -68,6 +84,8 @@ export function createProofs(options: { readonly keyPrefix: string; readonly isC
   const single = `${keyPrefix}proof`;
   const bySlot = isCluster ? slotTags().map((tag) => `${keyPrefix}{${tag}}proof`) : [single];
   let wanted: readonly [string, string] = ['', '0'];
+  let offset = 0;
+  let missing: readonly string[] = [];
   return {
     keyFor: (key) => (isCluster ? (bySlot[slotOf(key)] ?? single) : single),
     wanted: () => wanted,
@@ -78,7 +96,24 @@ export function createProofs(options: { readonly keyPrefix: string; readonly isC
       if (epoch > Number(wanted[1])) wanted = [wanted[0], String(epoch)];
     },
     write: (client, generation) =>
-      eachBatch(client, bySlot, async (key) => void (await client.set(key, `${generation}:0`))),
+      eachBatch(client, bySlot, async (key) => void (await client.eval(WRITE, 1, key, generation))),
+    async check(client) {
+      if (!isCluster) return;
+      const [generation] = wanted;
+      const apart = bySlot.length / CHECKED;
+      const looked = bySlot.filter((_, slot) => slot % apart === offset);
+      offset = (offset + 1) % apart;
+      let why: 'empty' | 'generation' = 'empty';
+      const lost: string[] = [];
+      await eachBatch(client, [...missing, ...looked], async (key) => {
+        const proof = await client.get(key);
+        if (proof?.startsWith(generation) === true) return;
+        why = proof === null ? 'empty' : 'generation';
+        lost.push(key);
+      });
+      missing = lost.slice(0, BATCH);
+      if (lost.length > 0) throw new Error(`${MISMATCH} ${why}`);
+    },
     async raise(client, epoch) {
       let lost = 0;
       const [generation] = wanted;

@@ -29,6 +29,7 @@ const SCRIPTS = {
   'open-store': { keys: 1, after: [], makesStore: true },
   'new-generation': { keys: 2, after: [], makesStore: true },
   'proofs-written': { keys: 1, after: [], makesStore: true },
+  verify: { keys: 1, after: [] },
   'next-epoch': { keys: 1, after: [] },
   'admit-keys': { keys: 1, after: [] },
   raise: { keys: 1, after: [] },
