@@ -25,6 +25,7 @@ export interface FeedTiming {
   readonly cursorEveryMs: number;
   readonly quietMs: number;
   readonly probeMs: number;
+  readonly silentMs: number;
   /** Overpaid challenges that wait to be presented are looked at this often. */
   readonly overpaidEveryMs: number;
 }
@@ -38,11 +39,14 @@ const TIMING: FeedTiming = {
   cursorEveryMs: 500,
   quietMs: 2_000,
   probeMs: 30_000,
+  silentMs: 60_000,
   overpaidEveryMs: 1_000,
 };
 
 /** Look-ups under way at once: the node has invoices to make beside them. */
 const LOOK_UP_CONCURRENCY = 8;
+
+const NO_HASH = '00'.repeat(32);
 
 /** What a settlement feed needs. */
 export interface SettlementFeedOptions {
@@ -138,6 +142,8 @@ async function followForEver(feed: Feed): Promise<void> {
       position = Math.max(position, reached);
       keeper.reached(reached);
     });
+    // It stands until it has failed to prove itself once more.
+    if (failure.wasSilent && !feed.closing.aborted) continue;
     feed.state.connected = false;
     if (feed.closing.aborted) break;
     if (failure.error instanceof UnknownCursorError) {
@@ -155,6 +161,8 @@ async function followForEver(feed: Feed): Promise<void> {
 
 interface FollowEnd {
   readonly error: unknown;
+  /** Nothing failed: it told nothing for long, and is asked anew. */
+  readonly wasSilent: boolean;
   /** It stood for longer than the longest pause. */
   readonly wasConnected: boolean;
 }
@@ -173,21 +181,41 @@ async function followOnce(
     if (settlement.cursor > position) state.lagMs = Math.max(0, nowMs() - settlement.settledAtSec * 1000);
   };
   const onConnected = (): void => {
+    connectedAtMs ??= performance.now();
     if (state.connected) return;
     state.connected = true;
-    connectedAtMs = performance.now();
     feed.say.stands();
   };
-  const deps = { node: feed.node, apply, onReached, onConnected, ...timing };
-  const endOf = (error: unknown): FollowEnd => ({
+  const answers = () => nodeAnswers(feed);
+  const deps = {
+    node: feed.node,
+    apply,
+    onReached,
+    onConnected,
+    answers,
+    ...timing,
+    emptyMs: timing.lookUpEveryMs,
+  };
+  const endOf = (error: unknown, wasSilent: boolean): FollowEnd => ({
     error,
+    wasSilent,
     wasConnected: connectedAtMs !== undefined && performance.now() - connectedAtMs > timing.maxPauseMs,
   });
   try {
-    await followSettlements(deps, position, feed.closing);
-    return endOf(undefined);
+    const end = await followSettlements(deps, position, feed.closing);
+    return endOf(undefined, end === 'silent');
   } catch (error) {
-    return endOf(error);
+    return endOf(error, false);
+  }
+}
+
+/** Asks for an invoice that nobody made: whatever is said about it, somebody is there. */
+async function nodeAnswers({ node, timing }: Feed): Promise<boolean> {
+  try {
+    await node.lookupInvoice(NO_HASH, { signal: AbortSignal.timeout(timing.lookUpTimeoutMs) });
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -13,6 +13,12 @@ export interface FollowDeps {
   readonly quietMs: number;
   /** A node that does not repeat the settlement at the cursor within this does not know it, ms. */
   readonly probeMs: number;
+  /** A feed that has told nothing for so long is asked anew, ms: what is in between may have swallowed the connection. */
+  readonly silentMs: number;
+  /** The same for a node that has not settled anything yet, so that it has nothing to prove itself by: it is read from its first invoice. */
+  readonly emptyMs: number;
+  /** Whether the node answers at all. Does not reject. */
+  readonly answers: () => Promise<boolean>;
 }
 
 /**
@@ -30,9 +36,10 @@ export class UnknownCursorError extends Error {
 const MAX_UNDER_WAY = 64;
 
 /**
- * Follows the feed from a cursor until the signal aborts. It asks for the settlement at the cursor once more: that it comes
- * proves that the node still counts as it did.
+ * Follows the feed from a cursor until it is silent or the signal aborts. It asks for the settlement at the cursor once more: that it
+ * comes proves that the subscription stands, and that the node still counts as it did.
  * @param cursor - the last settlement known to be applied; 0: none
+ * @returns `silent`: ask again from where it was, and it proves itself once more
  * @throws NodeError when the connection is lost
  * @throws UnknownCursorError
  * @throws StoreError when a settlement could not be applied
@@ -41,7 +48,7 @@ export async function followSettlements(
   deps: FollowDeps,
   cursor: number,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<'silent' | 'aborted'> {
   const stop = new AbortController();
   let silent = true;
   let unknown = false;
@@ -55,11 +62,22 @@ export async function followSettlements(
     cursor > 0 ? deps.probeMs : deps.quietMs,
   );
   timer.unref();
+  let over = false;
+  const endAfter = (ms: number): NodeJS.Timeout => {
+    const ending = setTimeout(() => {
+      over = true;
+      stop.abort();
+    }, ms);
+    return ending.unref();
+  };
+  let silence = endAfter(cursor > 0 ? deps.silentMs : deps.emptyMs);
   const pipeline = createPipeline(deps, () => stop.abort());
   try {
     const own = AbortSignal.any([signal, stop.signal]);
     for await (const settlement of deps.node.settlements(Math.max(0, cursor - 1), own)) {
       silent = false;
+      clearTimeout(silence);
+      silence = endAfter(deps.silentMs);
       deps.onConnected();
       await pipeline.add(settlement);
       if (own.aborted) break;
@@ -69,10 +87,17 @@ export async function followSettlements(
     if (!signal.aborted && !stop.signal.aborted) throw error;
   } finally {
     clearTimeout(timer);
+    clearTimeout(silence);
     await pipeline.drained();
   }
-  if (unknown) throw new UnknownCursorError(cursor);
-  if (!signal.aborted) throw new NodeError('unreachable', 'The node ended its feed of settlements.');
+  if (signal.aborted) return 'aborted';
+  if (unknown) {
+    // A connection that was swallowed is as silent as a node that does not know the settlement, and means less.
+    if (await deps.answers()) throw new UnknownCursorError(cursor);
+    throw new NodeError('timeout', 'The node does not answer, and its feed of settlements is silent.');
+  }
+  if (over) return 'silent';
+  throw new NodeError('unreachable', 'The node ended its feed of settlements.');
 }
 
 interface Pipeline {

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createLndNode } from '../../node/lnd.ts';
-import type { LightningNode } from '../../node/node.ts';
+import { msat } from '../../node/msat.ts';
+import { type LightningNode, NodeError } from '../../node/node.ts';
 import { type LndRestServer, serveLndRest } from '../../node/simnet/lnd-rest.ts';
 import { GATEWAY_WALLET } from '../../node/simnet/simnet.ts';
 import { eventually } from '../support/eventually.ts';
@@ -157,4 +158,99 @@ test('an outage is said once in the log, not at every try', async (t) => {
     (seen) => seen >= 6,
   );
   assert.equal(rig.logged().match(/feed of settlements was lost/g)?.length, 1);
+});
+
+/** A wire that can swallow: what is open stays open and carries nothing any more; new connections work. */
+async function swallowingWire(
+  t: TestContext,
+  target: LndRestServer,
+): Promise<{ url: string; swallow(): void; connections(): number }> {
+  const { port } = new URL(target.url);
+  const pairs = new Set<readonly [Socket, Socket]>();
+  let connections = 0;
+  const server = net.createServer((client) => {
+    connections += 1;
+    const node = net.connect({ port: Number(port), host: '127.0.0.1' });
+    for (const socket of [client, node]) socket.on('error', () => {});
+    client.pipe(node).pipe(client);
+    pairs.add([client, node]);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(async () => {
+    for (const socket of [...pairs].flat()) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    connections: () => connections,
+    swallow() {
+      for (const [client, node] of pairs) {
+        node.unpipe(client);
+        client.unpipe(node);
+        node.resume();
+        client.resume();
+      }
+    },
+  };
+}
+
+test('a connection that was swallowed is noticed by its silence: the feed is asked anew, and credits what was paid meanwhile', async (t) => {
+  const { rig, rest } = await openRest(t);
+  const wire = await swallowingWire(t, rest);
+  const feed = rig.start({
+    node: withoutLookUps(lndAt(t, rig, wire.url)),
+    timing: { silentMs: 300, probeMs: 5_000 },
+  });
+  await rig.pay((await rig.offer()).bolt11);
+  await untilCredited(rig.store, ACCOUNT, 6_000);
+  for (let round = 1; round <= 3; round += 1) {
+    wire.swallow();
+    await rig.pay((await rig.offer()).bolt11);
+    await untilCredited(rig.store, ACCOUNT, 6_000 + round * 5_000);
+    assert.equal(feed.connected(), true, 'it never failed');
+  }
+  assert.doesNotMatch(rig.logged(), /was lost|does not know/);
+});
+
+test('a node that answers nothing is not taken for one that counts anew', async (t) => {
+  const { rig, rest } = await openRest(t);
+  await rig.store.advanceSettlementCursor(7);
+  const wire = await swallowingWire(t, rest);
+  const node = lndAt(t, rig, wire.url);
+  const asked: number[] = [];
+  rig.start({
+    node: {
+      ...node,
+      lookupInvoice: () => Promise.reject(new NodeError('timeout', 'nobody answers')),
+      settlements(cursor, signal) {
+        asked.push(cursor);
+        const feed = node.settlements(cursor, signal);
+        wire.swallow();
+        return feed;
+      },
+    },
+    timing: { probeMs: 20 },
+  });
+  await eventually(
+    () => asked.length,
+    (count) => count >= 3,
+  );
+  assert.deepEqual([...new Set(asked)], [6]);
+  assert.doesNotMatch(rig.logged(), /does not know the settlement/);
+});
+
+test('a node that counts anew is read from its first settlement, and nothing is credited twice', async (t) => {
+  const { rig, rest } = await openRest(t);
+  const paid = [await rig.offer(), await rig.offer()];
+  for (const { bolt11 } of paid) await rig.pay(bolt11);
+  // The ledger has seen more than the node knows: it was restored from an older copy.
+  await rig.store.advanceSettlementCursor(1_000);
+  await rig.store.settleOffer(paid[0]?.paymentHash ?? '', msat(5_000));
+  rig.start({ node: withoutLookUps(lndAt(t, rig, rest.url)), timing: { probeMs: 50 } });
+  await untilCredited(rig.store, ACCOUNT, 11_000);
+  await rig.pay((await rig.offer()).bolt11);
+  const account = await untilCredited(rig.store, ACCOUNT, 16_000);
+  assert.equal(account.creditedMsat, 16_000);
+  assert.match(rig.logged(), /does not know the settlement/);
 });
