@@ -19,6 +19,7 @@ export function checkConfig(config: Config): readonly Finding[] {
     ...checkWorkers(config),
     ...checkSecrets(config),
     ...checkTopUp(config),
+    ...checkShared(config),
     ...checkInvoicePool(config),
   ];
 }
@@ -89,6 +90,17 @@ function allRates({ exact, prefixes, others }: ModelRates): readonly Rates[] {
     ...exact.values(),
     ...prefixes.map(([, rates]) => rates),
     ...(others === undefined ? [] : [others]),
+  ];
+}
+
+function checkShared({ challenge, store }: Config): readonly Finding[] {
+  if (!challenge.shared || store.type === 'redis') return [];
+  return [
+    {
+      path: ['challenge', 'shared'],
+      problem: `needs a store in Redis, and the store is ${store.type}`,
+      remedy: 'leave it out: the workers of one machine share the bounds between them',
+    },
   ];
 }
 

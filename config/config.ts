@@ -212,6 +212,8 @@ export interface ChallengeConfig {
   /** Challenges a client address may ask at once, and how many come back a minute. */
   readonly burst: number;
   readonly perMinute: number;
+  /** Clients are counted at all gateways on the store together. */
+  readonly shared: boolean;
   /** Unpaid invoices outstanding in all, and the share of them kept for accounts that have paid (0 to 1). */
   readonly maxOutstanding: number;
   readonly reservedShare: number;

@@ -92,6 +92,7 @@ function resolveChallenge(challenge: ConfigFile['challenge'], title: string): Co
     memo: challenge.memo ?? title,
     burst: challenge.burst,
     perMinute: challenge.perMinute,
+    shared: challenge.shared,
     maxOutstanding: challenge.maxOutstanding,
     reservedShare: challenge.reserved,
     maxOutstandingPerClient: challenge.maxPerClient,

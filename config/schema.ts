@@ -253,6 +253,11 @@ const challenge = z.strictObject({
   perMinute: number(1, 1_000_000)
     .prefault(60)
     .describe('Challenges that come back to a client address each minute.'),
+  shared: yesNo
+    .prefault(false)
+    .describe(
+      'Count `burst`, `perMinute` and `maxPerClient` at all gateways on the store together, in Redis. Without it each gateway counts by itself, so that a client may have as many times as much as there are gateways.',
+    ),
   maxOutstanding: number(1, 10_000_000).prefault(10_000).describe('Most unpaid invoices outstanding in all.'),
   reserved: number(0, 0.9, 'any')
     .prefault(0.2)

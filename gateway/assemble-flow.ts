@@ -11,6 +11,7 @@ import type { FlowDeps } from './flow/index.ts';
 import { createKeyring } from './flow/keys.ts';
 import { createLiveResponses } from './flow/live.ts';
 import { createOutstanding } from './flow/outstanding.ts';
+import type { SharedClients } from './flow/shared-clients.ts';
 import type { Throttle, ThrottleName } from './flow/throttle.ts';
 import { createUnsettled } from './flow/unsettled.ts';
 import { createCredentialVerifier, type Grant } from './flow/verify-credential.ts';
@@ -28,6 +29,7 @@ const RETRY_MARGIN_MS = 60_000;
 export interface FlowParts {
   readonly node: LightningNode;
   readonly ledger: Ledger;
+  readonly sharedClients?: SharedClients | undefined;
   readonly accounts: Pick<Accounts, 'events' | 'sessions' | 'countedPayments' | 'onCredited' | 'redeemed'>;
   /** 32 bytes each, newest first. */
   readonly masterKeys: readonly Buffer[];
@@ -138,6 +140,7 @@ function openInvoicer(parts: FlowParts, nowSec: () => number): Invoicer {
     limits: () => catalog().config.challenge,
     throttle: parts.throttle('challenges'),
     outstanding: createOutstanding(nowSec),
+    sharedClients: parts.sharedClients,
     nowMs,
     refusal,
     onDraw: metrics.poolDraw,

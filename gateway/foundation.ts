@@ -3,6 +3,7 @@ import type { LightningNode } from '../node/node.ts';
 import { type Accounts, assembleAccounts } from './assemble-accounts.ts';
 import type { Bus } from './bus/bus.ts';
 import { type Catalog, compileCatalog } from './catalog.ts';
+import type { SharedClients } from './flow/shared-clients.ts';
 import { createThrottle, type Throttle, type ThrottleName } from './flow/throttle.ts';
 import { keyFingerprint } from './l402/root-key.ts';
 import { type Ledger, type LedgerOptions, openLedger } from './ledger/ledger.ts';
@@ -36,6 +37,8 @@ export interface FoundationParts {
   readonly sessions?: SessionTable;
   /** Throttles that are kept with other processes; absent: this one has them to itself. */
   readonly throttle?: (name: ThrottleName) => Throttle;
+  /** Counts clients of all gateways on the same store, where `challenge.shared` says so. */
+  readonly sharedClients?: SharedClients;
   /** Unix milliseconds; absent: the system's clock. */
   readonly nowMs?: () => number;
 }
@@ -45,6 +48,7 @@ export interface Foundation {
   readonly catalog: CurrentCatalog;
   readonly ledger: Ledger;
   readonly accounts: Accounts;
+  readonly sharedClients: SharedClients | undefined;
   /** Its invoices can be told from others on the same node. */
   readonly node: LightningNode;
   readonly watch: NodeWatch;
@@ -95,6 +99,7 @@ export async function openFoundation(parts: FoundationParts, onNodeDown: () => v
     catalog,
     ledger,
     accounts,
+    sharedClients: parts.sharedClients,
     node: tagInvoices(parts.node, invoiceTag(ledger.generation)),
     watch,
     throttle: parts.throttle ?? (() => createThrottle(nowMs)),

@@ -2,6 +2,7 @@ import type { Config, RedisStoreConfig, StoreConfig } from '../config/config.ts'
 import { readLastSeen } from './ledger/last-seen.ts';
 import { createMemoryStore } from './ledger/memory.ts';
 import { nameRedis } from './ledger/name-store.ts';
+import type { RedisClient } from './ledger/redis/connect.ts';
 import { openSqliteStore } from './ledger/sqlite.ts';
 import type { Store } from './ledger/store.ts';
 
@@ -14,6 +15,8 @@ export interface OpenedStore {
   readonly durable: boolean;
   /** What should be mended about it. */
   readonly warnings?: readonly string[];
+  /** Its client, for what gateways share beside the ledger; the store closes it. */
+  readonly redis?: { readonly client: RedisClient; readonly keyPrefix: string };
 }
 
 /**
@@ -63,7 +66,7 @@ async function openRedis(config: RedisStoreConfig, empty: 'begin' | 'refuse'): P
       keyPrefix,
       ...(acknowledge !== undefined && { acknowledge }),
     });
-    return { store, name, durable: true, warnings };
+    return { store, name, durable: true, warnings, redis: { client, keyPrefix } };
   } catch (error) {
     await closeRedis(client);
     throw error;

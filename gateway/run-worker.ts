@@ -15,6 +15,7 @@ import { nodeConnection } from './node-connection.ts';
 import { observeNode, observeStore } from './observe/instrument.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
+import { openSharing, partsOf } from './open-sharing.ts';
 import { openStore, whenEmpty } from './open-store.ts';
 import { VERSION } from './version.ts';
 
@@ -133,8 +134,11 @@ async function openWorker(
       nodeConnection(config, quiet(log), metrics),
     );
     closers.push(closeNode);
-    const { store, name: storeName } = await openStore(config.store, Date.now, await whenEmpty(config));
+    const opened = await openStore(config.store, Date.now, await whenEmpty(config));
+    const { store, name: storeName } = opened;
     closers.push(() => store.close());
+    const sharing = await openSharing(config.store, opened, { log: quiet(log), metrics, nowMs: Date.now });
+    closers.push(() => sharing.close());
     refusePublicPlayMoney(config, node);
     const masterKeys = await loadMasterKeys({ configured: config.masterKeys, dataDir: config.dataDir });
     let dataPlane: DataPlane | undefined;
@@ -153,6 +157,8 @@ async function openWorker(
         metrics,
         bus,
         throttle: throttles.throttle,
+        // Over Redis it reaches the workers of other machines too.
+        ...partsOf(sharing),
       },
       () => dataPlane?.doubtInvoices(),
     );

@@ -14,6 +14,7 @@ import { nodeConnection } from './node-connection.ts';
 import { observeNode, observeStore } from './observe/instrument.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
+import { openSharing, partsOf, type Sharing } from './open-sharing.ts';
 import { type OpenedStore, openStore, whenEmpty } from './open-store.ts';
 import { type ClusterGateway, startCluster } from './start-cluster.ts';
 import { VERSION } from './version.ts';
@@ -87,7 +88,9 @@ async function open(
   const store = await openStore(config.store, Date.now, await whenEmpty(config));
   closers.push(() => store.store.close());
   for (const warning of store.warnings ?? []) log.warn(warning);
-  const gateway = await start(options, config, node, store, log, metrics);
+  const sharing = await openSharing(config.store, store, { log, metrics, nowMs: Date.now });
+  closers.push(() => sharing.close());
+  const gateway = await start(options, config, node, { ...store, sharing }, log, metrics);
   closers.push(() => gateway.stop());
   const watcher = watchConfig(
     () => load(options, demo),
@@ -124,7 +127,7 @@ async function start(
   { onFailed = () => {} }: RunOptions,
   config: Config,
   { node, simnet, surfaceUrl }: OpenedNode,
-  { store, name, durable }: OpenedStore,
+  { store, name, durable, sharing }: OpenedStore & { readonly sharing: Sharing },
   log: Log,
   metrics: Metrics,
 ): Promise<Gateway | ClusterGateway> {
@@ -135,6 +138,7 @@ async function start(
     storeName: name,
     masterKeys: await loadMasterKeys({ configured: config.masterKeys, dataDir: config.dataDir }),
     ...(durable ? { ledgerDir: config.dataDir } : {}),
+    ...partsOf(sharing),
     adminToken: await adminTokenOf(config),
     log,
     metrics,

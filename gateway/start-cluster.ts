@@ -63,7 +63,7 @@ export async function startCluster(parts: ClusterParts): Promise<ClusterGateway>
   });
   own.readFrom({ workers: () => pool.serving() });
   // First here: whether store and keys belong together is said once, before there is any worker.
-  const foundation = await openFoundation({ ...parts, metrics, bus }, () => {});
+  const foundation = await openFoundation({ bus, ...parts, metrics }, () => {});
   const health = withWorkers(foundation.watch.health, pool);
   const control = startControlPlane(foundation);
 

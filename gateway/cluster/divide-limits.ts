@@ -2,7 +2,7 @@ import type { Config } from '../../config/config.ts';
 
 /**
  * A worker's part of what is configured for the whole gateway: so many workers together allow what one process would. Bounds that
- * workers keep together (the throttle of challenges) stay whole.
+ * workers keep together stay whole: the throttle of challenges, and with `challenge.shared` what is counted in Redis.
  */
 export function divideLimits(config: Config): Config {
   const { workers, limits, challenge } = config;
@@ -18,7 +18,9 @@ export function divideLimits(config: Config): Config {
     challenge: {
       ...challenge,
       maxOutstanding: part(challenge.maxOutstanding),
-      maxOutstandingPerClient: part(challenge.maxOutstandingPerClient),
+      maxOutstandingPerClient: challenge.shared
+        ? challenge.maxOutstandingPerClient
+        : part(challenge.maxOutstandingPerClient),
       nodeConcurrency: part(challenge.nodeConcurrency),
       ...(pool === undefined
         ? {}

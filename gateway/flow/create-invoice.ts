@@ -14,6 +14,7 @@ import { createInvoicePool, type DropReason, type InvoicePool } from './invoice-
 import { type InvoiceTerms, invoiceMaker } from './make-invoice.ts';
 import type { Asker, Outstanding, Place } from './outstanding.ts';
 import { NODE_RETRY_SEC, nodeNotReady, STILL_SERVED } from './refuse-unpayable.ts';
+import type { SharedClients, SharedPlace } from './shared-clients.ts';
 import type { Throttle } from './throttle.ts';
 
 /** What an invoice is asked for. */
@@ -54,6 +55,8 @@ export interface InvoicerDeps {
   readonly limits: () => ChallengeConfig;
   readonly throttle: Throttle;
   readonly outstanding: Outstanding;
+  /** Counts clients at all gateways together, where `limits` says so; absent: each gateway by itself. */
+  readonly sharedClients?: SharedClients | undefined;
   readonly nowMs: () => number;
   /** Why an invoice of this amount can't be paid now, as far as is known; absent: nothing is known. */
   readonly refusal?: (amountMsat: Msat) => GatewayError | undefined;
@@ -101,15 +104,20 @@ export function createInvoicer(deps: InvoicerDeps): Invoicer {
       }
       const limits = deps.limits();
       const place = admit(deps, asker, limits);
+      const shared =
+        limits.shared && deps.sharedClients !== undefined
+          ? await admitEverywhere(deps, deps.sharedClients, asker, limits, place)
+          : undefined;
       const terms = { amountMsat, memo, expirySec: limits.invoiceExpirySec };
       const pooled = price === 'fixed' ? pool.draw(terms) : undefined;
       try {
         const invoice = pooled ?? (await askNode(terms, limits));
         if (pooled === undefined) pool.answered();
-        place.hold(invoice.paymentHash, invoice.expiresAtSec);
+        place.hold(invoice.paymentHash, invoice.expiresAtSec, shared?.giveBack);
         return invoice;
       } catch (error) {
         place.giveBack();
+        shared?.giveBack();
         if (error instanceof NodeError && error.code === 'bad-invoice') pool.forget();
         throw explain(error, deps.onFailed);
       }
@@ -135,27 +143,55 @@ function reasonOf({ code }: GatewayError): InvoiceFailure {
 
 function admit(deps: InvoicerDeps, asker: Asker, limits: ChallengeConfig): Place {
   const verdict = deps.throttle.take(asker.clientKey, limits);
-  if (verdict.kind === 'wait') {
-    deps.onFailed('throttled', undefined);
-    throw new GatewayError(
-      'throttled',
-      `This address asked for invoices too often. Pay one of them, or try again in ${verdict.retryAfterSec} s.`,
-      { retryAfterSec: verdict.retryAfterSec },
-    );
-  }
+  if (verdict.kind === 'wait') throw tooOften(deps, verdict.retryAfterSec);
   const admission = deps.outstanding.admit(asker, limits);
   if (admission.kind === 'admitted') return admission.place;
   deps.onFailed('outstanding', undefined);
-  if (admission.kind === 'full-for-client') {
-    throw new GatewayError(
-      'throttled',
-      'This address has too many unpaid invoices. Pay one, or wait until they expire.',
-      {
-        retryAfterSec: limits.invoiceExpirySec,
-      },
-    );
+  throw admission.kind === 'full-for-client' ? tooManyUnpaid(limits) : busy();
+}
+
+/**
+ * Asked after this gateway's own count, which is never stricter: so that a client who is refused here costs the store nothing, and
+ * while the store is away nobody gains more than what each gateway alone allows.
+ */
+async function admitEverywhere(
+  deps: InvoicerDeps,
+  clients: SharedClients,
+  { clientKey }: Asker,
+  limits: ChallengeConfig,
+  place: Place,
+): Promise<SharedPlace | undefined> {
+  const admission = await clients.admit(clientKey, limits);
+  switch (admission.kind) {
+    case 'admitted':
+      return admission.place;
+    case 'away':
+      return undefined;
+    case 'wait':
+      place.giveBack();
+      throw tooOften(deps, admission.retryAfterSec);
+    case 'full':
+      place.giveBack();
+      deps.onFailed('outstanding', undefined);
+      throw tooManyUnpaid(limits);
   }
-  throw busy();
+}
+
+function tooOften(deps: InvoicerDeps, retryAfterSec: number): GatewayError {
+  deps.onFailed('throttled', undefined);
+  return new GatewayError(
+    'throttled',
+    `This address asked for invoices too often. Pay one of them, or try again in ${retryAfterSec} s.`,
+    { retryAfterSec },
+  );
+}
+
+function tooManyUnpaid({ invoiceExpirySec }: ChallengeConfig): GatewayError {
+  return new GatewayError(
+    'throttled',
+    'This address has too many unpaid invoices. Pay one, or wait until they expire.',
+    { retryAfterSec: invoiceExpirySec },
+  );
 }
 
 function busy(): GatewayError {

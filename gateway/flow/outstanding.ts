@@ -21,7 +21,8 @@ export type Admission =
 
 /** One place: tied to an invoice once it exists, or given back when none was made. */
 export interface Place {
-  hold(paymentHash: string, expiresAtSec: number): void;
+  /** @param onPaid - called once when the invoice is paid before its end */
+  hold(paymentHash: string, expiresAtSec: number, onPaid?: () => void): void;
   giveBack(): void;
 }
 
@@ -48,6 +49,7 @@ interface Holder {
 
 interface Entry extends Holder {
   readonly expiresAtSec: number;
+  readonly onPaid: (() => void) | undefined;
 }
 
 /**
@@ -87,8 +89,8 @@ export function createOutstanding(nowSec: () => number): Outstanding {
       return true;
     };
     return {
-      hold: (paymentHash, expiresAtSec) => {
-        if (close()) entries.set(paymentHash, { ...holder, expiresAtSec });
+      hold: (paymentHash, expiresAtSec, onPaid) => {
+        if (close()) entries.set(paymentHash, { ...holder, expiresAtSec, onPaid });
       },
       giveBack: () => {
         if (close()) leave(holder);
@@ -114,6 +116,7 @@ export function createOutstanding(nowSec: () => number): Outstanding {
       if (entry === undefined) return;
       entries.delete(paymentHash);
       leave(entry);
+      entry.onPaid?.();
     },
     count: () => entries.size + pending,
   };

@@ -323,6 +323,18 @@ export const METRICS = {
     help: 'Size of the verified credentials kept, bytes.',
     labels: [],
   },
+  busMessages: {
+    name: 'sluice_bus_messages_total',
+    type: 'counter',
+    help: 'Messages between the gateways on one Redis, by result: `sent`, `lost` (Redis was away), `heard`, `ignored` (not of a gateway), and `missed`, each time that this gateway begins to hear and asks the store for what it did not. Each gateway counts its own.',
+    labels: ['result'],
+  },
+  busUp: {
+    name: 'sluice_bus_up',
+    type: 'gauge',
+    help: 'Processes of this gateway that hear the other gateways on their Redis. 0 with another store, and while Redis is away: then it asks the store.',
+    labels: [],
+  },
   configReloads: {
     name: 'sluice_config_reloads_total',
     type: 'counter',

@@ -72,6 +72,7 @@ export interface GaugeSources {
   readonly storeMismatch?: () => boolean;
   /** A peer that is no trusted proxy sent X-Forwarded-For. */
   readonly undeclaredProxy?: () => boolean;
+  readonly busUp?: () => boolean;
   /** The last reconciliation with the node; `ranAtSec` 0: none yet. */
   readonly reconciliation?: () => {
     readonly missingMsat: number;
@@ -127,6 +128,8 @@ export interface Metrics {
   streamCut(service: string, reason: string): void;
   usageReport(service: string, source: string): void;
   credentialCache(result: 'hit' | 'miss'): void;
+  /** A message between gateways. */
+  busMessage(result: 'sent' | 'lost' | 'heard' | 'ignored' | 'missed'): void;
   configReload(result: 'ok' | 'failed'): void;
   workerExit(how: 'drained' | 'died'): void;
   ready(part: string, up: boolean): void;
@@ -180,6 +183,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     streamCut: (service, reason) => counters.streamCuts.add(1, service, reason),
     usageReport: (service, source) => counters.usageReports.add(1, service, source),
     credentialCache: (result) => counters.cacheLookups.add(1, result),
+    busMessage: (result) => counters.busMessages.add(1, result),
     configReload: (result) => counters.configReloads.add(1, result),
     workerExit: (how) => counters.workerExits.add(1, how),
     ready: setReady,
@@ -215,6 +219,7 @@ function createCounters(registry: Registry) {
     streamCuts: createCellCounter(METRICS.streamCuts, registry),
     usageReports: createCellCounter(METRICS.usageReports, registry),
     cacheLookups: createCellCounter(METRICS.cacheLookups, registry),
+    busMessages: createCellCounter(METRICS.busMessages, registry),
     configReloads: createCellCounter(METRICS.configReloads, registry),
     workerExits: createCellCounter(METRICS.workerExits, registry),
   };
@@ -237,6 +242,7 @@ function createGauges(registry: Registry, version: string) {
   createPulledGauge(METRICS.openOffers, registry, () => sources.settlementFeed?.().openOffers ?? 0);
   createPulledGauge(METRICS.storeMismatch, registry, () => (sources.storeMismatch?.() ? 1 : 0));
   createPulledGauge(METRICS.undeclaredProxy, registry, () => (sources.undeclaredProxy?.() ? 1 : 0));
+  createPulledGauge(METRICS.busUp, registry, () => (sources.busUp?.() ? 1 : 0));
   createPulledGauge(METRICS.reconciledAt, registry, () => sources.reconciliation?.().ranAtSec ?? 0);
   const difference: Gauge = new Gauge({
     name: METRICS.reconcileDifference.name,

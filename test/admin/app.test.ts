@@ -45,6 +45,7 @@ const CONFIG: Config = {
     memo: 'x',
     burst: 1,
     perMinute: 1,
+    shared: false,
     maxOutstanding: 1,
     reservedShare: 0,
     maxOutstandingPerClient: 1,

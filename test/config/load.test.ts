@@ -177,6 +177,7 @@ services:
     memo: 'M',
     burst: 1,
     perMinute: 2,
+    shared: false,
     maxOutstanding: 3,
     reservedShare: 0.5,
     maxOutstandingPerClient: 4,

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import type { Bus } from '../../gateway/bus/bus.ts';
+import type { SharedClients } from '../../gateway/flow/shared-clients.ts';
 import type { Store } from '../../gateway/ledger/store.ts';
+import type { SessionTable } from '../../gateway/session/table.ts';
 import { msat } from '../../node/msat.ts';
 import type { LightningNode } from '../../node/node.ts';
 import { createSimnet } from '../../node/simnet/simnet.ts';
@@ -29,14 +31,16 @@ import {
 } from '../support/gateway.ts';
 import { askTopUp, untilCredited } from '../support/top-up.ts';
 
-/** What the gateways of one test share: each opens a handle and a bus of its own. */
-export interface SharedStore {
-  openStore(): Promise<Store>;
-  openBus(): Promise<Bus>;
+/** What one gateway opens of what all share. */
+export interface SharedPart {
+  readonly store: Store;
+  readonly bus: Bus;
+  readonly sessions: SessionTable;
+  readonly sharedClients?: SharedClients;
 }
 
-/** Makes an empty store for one test, and forgets it after it. */
-export type OpenShared = (t: TestContext, scene: Scene) => Promise<SharedStore>;
+/** Makes an empty store for one test. @returns opens it for one gateway, kept by the scene */
+export type OpenShared = (t: TestContext, scene: Scene) => Promise<() => Promise<SharedPart>>;
 
 /** Some gateways on one store and one node. */
 interface Chain {
@@ -50,6 +54,7 @@ interface Chain {
 const CALL: Omit<Ware, 'upstream'> = { name: 'quote', path: '/quote', price: '10 sat' };
 const PACK: Omit<Ware, 'upstream'> = { name: 'pack', path: '/pack', price: '50 sat for 5 calls' };
 const PASS: Omit<Ware, 'upstream'> = { name: 'pass', path: '/pass', price: '100 sat for 1h' };
+const FILM: Omit<Ware, 'upstream'> = { name: 'film', path: '/film', price: '50 sat for 1h', session: true };
 const STREAM: Omit<Ware, 'upstream'> = {
   name: 'live',
   path: '/live',
@@ -63,7 +68,7 @@ async function openChain(t: TestContext, open: OpenShared): Promise<Chain> {
   scene.keep({ close: async () => simnet.close() });
   const upstream = await scene.upstream((req, res) => {
     res.on('error', () => {});
-    if (req.url === '/quote' || req.url === '/pack') res.end('paid for');
+    if (['/quote', '/pack', '/film'].includes(req.url ?? '')) res.end('paid for');
     else {
       res.writeHead(200, SSE);
       tick(res);
@@ -75,10 +80,9 @@ async function openChain(t: TestContext, open: OpenShared): Promise<Chain> {
     simnet,
     upstream,
     async start(options = {}) {
-      const store = scene.keep(await shared.openStore());
-      const bus = scene.keep(await shared.openBus());
-      const wares = [CALL, PACK, PASS, STREAM].map((ware) => ({ ...ware, upstream: upstream.origin }));
-      return scene.gateway(wares, { store, bus, simnet, ...options });
+      const part = await shared();
+      const wares = [CALL, PACK, PASS, FILM, STREAM].map((ware) => ({ ...ware, upstream: upstream.origin }));
+      return scene.gateway(wares, { ...part, simnet, ...options });
     },
   };
 }
@@ -211,6 +215,29 @@ export function manyGatewaysContract(name: string, open: OpenShared): void {
       const account = await untilCredited(three.store, accountId, 60_000);
       assert.equal(account.creditedMsat, 60_000);
       assert.equal((await fetch(`${three.url}/quote`, withCredential(credential))).status, 200);
+    });
+
+    test('a browser’s cookie of one gateway pays at another, also after the first has stopped, until it is closed anywhere', async (t) => {
+      const [one, two, chain] = await openTwo(t, open);
+      const credential = await buy(one, '/film');
+      const opened = await fetch(`${one.url}/.l402/session`, {
+        method: 'POST',
+        headers: { Authorization: credential },
+      });
+      assert.equal(opened.status, 200);
+      const [cookie = ''] = (opened.headers.get('set-cookie') ?? '').split(';', 1);
+      const withCookie = { headers: { cookie } };
+      assert.equal((await fetch(`${two.url}/film`, withCookie)).status, 200);
+      await one.gateway.stop();
+      assert.equal((await fetch(`${two.url}/film`, withCookie)).status, 200);
+      const three = await chain.start();
+      assert.equal((await fetch(`${three.url}/film`, withCookie)).status, 200);
+      await fetch(`${three.url}/.l402/session`, { method: 'DELETE', headers: { cookie } });
+      assert.equal((await fetch(`${three.url}/film`, withCookie)).status, 402);
+      await eventually(
+        async () => (await fetch(`${two.url}/film`, withCookie)).status,
+        (status) => status === 402,
+      );
     });
 
     test('income is counted by one gateway only, whoever credits the payment', async (t) => {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { GatewayError } from '../../gateway/errors.ts';
 import { createInvoicer, type InvoicerDeps } from '../../gateway/flow/create-invoice.ts';
 import { createOutstanding } from '../../gateway/flow/outstanding.ts';
+import type { SharedAdmission, SharedClients } from '../../gateway/flow/shared-clients.ts';
 import { createThrottle } from '../../gateway/flow/throttle.ts';
 import { sats } from '../../node/msat.ts';
 import { type LightningNode, NodeError } from '../../node/node.ts';
@@ -17,7 +18,11 @@ const ORDER = {
   price: 'dynamic',
 } as const;
 
-function invoicerOver(change: Partial<LightningNode>, limits = {}) {
+function invoicerOver(
+  change: Partial<LightningNode>,
+  limits = {},
+  others: Pick<InvoicerDeps, 'sharedClients'> = {},
+) {
   const nowMs = Date.now;
   const simnet = createSimnet({ nowMs });
   const node = { ...createSimulatedNode(simnet, GATEWAY_WALLET), ...change };
@@ -30,6 +35,7 @@ function invoicerOver(change: Partial<LightningNode>, limits = {}) {
     outstanding: createOutstanding(() => Math.floor(nowMs() / 1000)),
     nowMs,
     onFailed: (reason) => failures.push(reason),
+    ...others,
   });
   return { invoicer, failures };
 }
@@ -67,4 +73,62 @@ test('an invoice holds its place until it is paid', async () => {
   await assert.rejects(invoicer.createInvoice(ORDER), { code: 'throttled', retryAfterSec: 600 });
   invoicer.paid(paymentHash);
   await invoicer.createInvoice(ORDER);
+});
+
+/** All gateways together answer so. */
+function together(admission: SharedAdmission): { readonly asked: string[]; readonly clients: SharedClients } {
+  const asked: string[] = [];
+  const clients: SharedClients = {
+    async admit(clientKey) {
+      asked.push(clientKey);
+      return admission;
+    },
+  };
+  return { asked, clients };
+}
+
+test('a client that all gateways together refuse gets no invoice, and its place here is free again', async () => {
+  for (const admission of [{ kind: 'wait', retryAfterSec: 7 }, { kind: 'full' }] as const) {
+    const { clients } = together(admission);
+    const { invoicer, failures } = invoicerOver({}, { shared: true }, { sharedClients: clients });
+    await assert.rejects(invoicer.createInvoice(ORDER), { code: 'throttled' });
+    assert.deepEqual(failures, [admission.kind === 'wait' ? 'throttled' : 'outstanding']);
+    assert.equal(invoicer.outstanding(), 0);
+  }
+});
+
+test('a place at all gateways is given back once: when the invoice is paid, or when none could be made', async () => {
+  let givenBack = 0;
+  const place = {
+    giveBack: () => {
+      givenBack += 1;
+    },
+  };
+  const { clients } = together({ kind: 'admitted', place });
+  const { invoicer } = invoicerOver({}, { shared: true }, { sharedClients: clients });
+  const { paymentHash } = await invoicer.createInvoice(ORDER);
+  assert.equal(givenBack, 0);
+  invoicer.paid(paymentHash);
+  invoicer.paid(paymentHash);
+  assert.equal(givenBack, 1);
+  const failing = invoicerOver(
+    { createInvoice: () => Promise.reject(new NodeError('unreachable', 'away')) },
+    { shared: true },
+    { sharedClients: clients },
+  );
+  await assert.rejects(failing.invoicer.createInvoice(ORDER));
+  assert.equal(givenBack, 2);
+});
+
+test('while the store is away each gateway judges by itself; who is refused here, or is not counted together, is not asked about', async () => {
+  const { asked, clients } = together({ kind: 'away' });
+  const limits = { shared: true, burst: 2, perMinute: 1 };
+  const { invoicer } = invoicerOver({}, limits, { sharedClients: clients });
+  await invoicer.createInvoice(ORDER);
+  await invoicer.createInvoice(ORDER);
+  await assert.rejects(invoicer.createInvoice(ORDER), { code: 'throttled' });
+  assert.equal(asked.length, 2);
+  const alone = invoicerOver({}, { shared: false }, { sharedClients: clients });
+  await alone.invoicer.createInvoice(ORDER);
+  assert.equal(asked.length, 2);
 });

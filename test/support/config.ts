@@ -81,6 +81,7 @@ export function testConfig(services: readonly ServiceConfig[], change: Partial<C
       memo: 'Test ',
       burst: 1_000,
       perMinute: 1_000,
+      shared: false,
       maxOutstanding: 10_000,
       reservedShare: 0.2,
       maxOutstandingPerClient: 1_000,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Config, ServiceConfig } from '../../config/config.ts';
 import type { Bus } from '../../gateway/bus/bus.ts';
+import type { SharedClients } from '../../gateway/flow/shared-clients.ts';
 import { type Gateway, startGateway } from '../../gateway/gateway.ts';
 import { createMemoryStore } from '../../gateway/ledger/memory.ts';
 import type { Store } from '../../gateway/ledger/store.ts';
@@ -43,6 +44,7 @@ export interface TestGatewayOptions {
   readonly ledgerDir?: string;
   readonly bus?: Bus;
   readonly sessions?: SessionTable;
+  readonly sharedClients?: SharedClients;
   /** Pays in place of a wallet on the simulated network. Not closed with the gateway. */
   readonly payer?: Payer;
 }
@@ -72,6 +74,7 @@ export async function startTestGateway(
     ...(options.ledgerDir === undefined ? {} : { ledgerDir: options.ledgerDir }),
     ...(options.bus === undefined ? {} : { bus: options.bus }),
     ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
+    ...(options.sharedClients === undefined ? {} : { sharedClients: options.sharedClients }),
     adminToken,
     log: options.log ?? createLog({ level: 'silent', format: 'json' }),
     metrics,

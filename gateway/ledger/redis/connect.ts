@@ -150,10 +150,11 @@ function tellReach(client: RedisClient, onReach: (failure: string | undefined) =
 
 /** Ends every connection of a client at once, and resolves when they are closed. */
 export async function closeRedis(client: RedisClient): Promise<void> {
-  if (client.status === 'end') return;
+  // One that waits for its next try to connect tells of no end.
+  const isOpen = client.status !== 'end' && client.status !== 'reconnecting' && client.status !== 'wait';
   const ended = new Promise<void>((resolve) => {
     client.once('end', () => resolve());
   });
   client.disconnect();
-  await ended;
+  if (isOpen) await ended;
 }
