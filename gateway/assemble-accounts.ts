@@ -50,6 +50,8 @@ export interface ReconcilerParts extends FeedParts {
   readonly catalog: () => Catalog;
 }
 
+/** Gateways that start together reconcile this far apart, ms. */
+const MAX_APART_MS = 120_000;
 /** Payments that are remembered as counted, and as told. */
 const MAX_REMEMBERED = 20_000;
 
@@ -63,7 +65,8 @@ export interface AccountsParts {
 }
 
 /** Makes what is shared about accounts; nothing runs until the feed is started. */
-export function assembleAccounts({ nowMs, bus = noBus(), sessions }: AccountsParts): Accounts {
+export function assembleAccounts(parts: AccountsParts): Accounts {
+  const { nowMs, bus = noBus(), sessions } = parts;
   const events = createAccountEvents();
   const counted = new LRUCache<string, true>({ max: MAX_REMEMBERED });
   /** Payments that all have been told of: each gateway has a feed of its own, and one of them is enough. */
@@ -131,11 +134,12 @@ export function assembleAccounts({ nowMs, bus = noBus(), sessions }: AccountsPar
     },
     close: bus.subscribe(hear),
     startFeed: (parts) => createSettlementFeed({ ...parts, ...told }),
-    startReconciler: ({ catalog, ...parts }) =>
+    startReconciler: ({ catalog, ...given }) =>
       createReconciler({
-        ...parts,
+        ...given,
         ...told,
-        tag: invoiceTag(parts.ledger.generation),
+        ...(parts.bus === undefined ? {} : { firstRunAfterMs: Math.random() * MAX_APART_MS }),
+        tag: invoiceTag(given.ledger.generation),
         soldForSec: (service) => soldForSec(catalog().config.services, service),
         invoiceExpirySec: () => catalog().config.challenge.invoiceExpirySec,
       }),

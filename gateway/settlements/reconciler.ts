@@ -17,8 +17,10 @@ export interface ReconcilerOptions extends Omit<ApplyDeps, 'ledger' | 'metrics'>
   /** How long invoices live, seconds. */
   readonly invoiceExpirySec: () => number;
   readonly nowMs: () => number;
-  /** How often it looks whether a run is due, ms; default 5,000. The first run is due at the first look. */
+  /** How often it looks whether a run is due, ms; default 5,000. */
   readonly tickMs?: number;
+  /** The first run is due so long after the start, ms; default 0: gateways that start together shall not all ask the node at once. */
+  readonly firstRunAfterMs?: number;
 }
 
 /** The daily reconciliation. */
@@ -45,7 +47,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const closing = new AbortController();
   const seen = { missingMsat: 0, unclaimedMsat: 0, ranAtSec: 0 };
   metrics.readFrom({ reconciliation: () => seen });
-  let dueAtMs = 0;
+  let dueAtMs = nowMs() + (options.firstRunAfterMs ?? 0);
   const task = async (): Promise<void> => {
     if (nowMs() < dueAtMs) return;
     dueAtMs = nowMs() + RETRY_MS;

@@ -183,7 +183,7 @@ test('a top-up that the node does not answer for is counted, and a node that is 
   await assert.rejects(run(rig, { node: { lookupInvoice: down } }), { code: 'unreachable' });
 });
 
-test('the gateway reconciles soon after its start and a day later, and shows the difference', async (t) => {
+test('the gateway reconciles as long after its start as it was told and a day later, and shows the difference', async (t) => {
   const rig = await openRig(t);
   const ledger = { ...rig.store, generation: 'ab'.repeat(16), isRevoked: () => false, nextKey: () => 'k' };
   const tag = invoiceTag(ledger.generation);
@@ -201,12 +201,15 @@ test('the gateway reconciles soon after its start and a day later, and shows the
     invoiceExpirySec: () => 600,
     nowMs: () => rig.clock.ms,
     tickMs: 2,
+    firstRunAfterMs: 60_000,
     onSettled: () => {},
     onCredited: ({ accountId }) => void credited.push(accountId),
     onOfferSettled: () => {},
   });
   t.after(() => reconciler.close());
   const scraped = async () => (await rig.metrics.scrape()).body;
+  assert.match(await scraped(), /sluice_reconciled_timestamp_seconds 0\n/);
+  rig.clock.ms += 60_000;
   await eventually(scraped, (text) =>
     text.includes('sluice_reconcile_difference_msat{kind="unclaimed"} 7000'),
   );
