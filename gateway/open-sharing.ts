@@ -1,12 +1,10 @@
 import type { StoreConfig } from '../config/config.ts';
 import type { Bus } from './bus/bus.ts';
-import { openRedisBus, type RedisBusObserver } from './bus/redis-bus.ts';
-import { redisClients } from './flow/redis-clients.ts';
+import type { RedisBusObserver } from './bus/redis-bus.ts';
 import type { SharedClients } from './flow/shared-clients.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import type { OpenedStore } from './open-store.ts';
-import { redisShelf } from './session/redis-shelf.ts';
 import { createSharedSessions } from './session/shared-table.ts';
 import { openSqliteShelf, sessionsFileOf } from './session/sqlite-shelf.ts';
 import type { SessionTable } from './session/table.ts';
@@ -51,6 +49,10 @@ export async function openSharing(
     return { sessions: createSharedSessions({ shelf, nowSec }), close: async () => shelf.close() };
   }
   if (redis === undefined) return { close: async () => {} };
+  // Only here: a gateway on SQLite need not hold the client of Redis.
+  const { openRedisBus } = await import('./bus/redis-bus.ts');
+  const { redisClients } = await import('./flow/redis-clients.ts');
+  const { redisShelf } = await import('./session/redis-shelf.ts');
   const { client, keyPrefix } = redis;
   const bus = openRedisBus({ client, keyPrefix, observe: observeBus(parts) });
   const shelf = redisShelf({ client, name, keyPrefix, nowMs });
