@@ -319,7 +319,7 @@ function checkWorkers({ workers, store }: Config): readonly Finding[] {
   return [
     {
       path: ['workers'],
-      problem: `is ${workers}, but the store is in memory, which processes can not share`,
+      problem: 'are several processes, which can not share a store in memory',
       remedy: 'use `store: { type: sqlite }`, or `workers: 1`',
     },
   ];

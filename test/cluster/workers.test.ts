@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -221,6 +221,20 @@ describe('a primary', () => {
     held[0]?.end('finished');
     assert.equal((await under).body, 'finished');
     await eventually(() => !workers.some(isAlive), 30_000);
+  });
+
+  it('whose workers find that the keys are others ends with all of them, and says so once', async (t) => {
+    const upstream = await startUpstream((_req, res) => void res.end());
+    t.after(() => upstream.close());
+    const gateway = await startCluster(services(upstream.origin));
+    t.after(() => gateway.close());
+    await writeFile(join(gateway.dir, 'data', 'master.key'), `${'ab'.repeat(32)}\n`);
+    const workers = await gateway.workers();
+    process.kill(workers[0] ?? 0, 'SIGKILL');
+    const { code, stderr } = await gateway.ended;
+    assert.equal(code, 1);
+    assert.match(stderr, /^The store at \S+ was written with another master key: [^\n]*\n$/);
+    assert.ok(!workers.some(isAlive));
   });
 
   it('whose port is taken says so once, and leaves nobody', async (t) => {

@@ -101,3 +101,11 @@ test('a refused --node does not repeat its macaroon', () => {
     );
   }
 });
+
+test('workers are a number or auto', () => {
+  assert.deepEqual(parseFlags(['--workers', '4']), { workers: 4 });
+  assert.deepEqual(parseFlags(['--workers', 'auto']), { workers: 'auto' });
+  for (const bad of ['0', '-1', '2.5', 'all']) {
+    assert.throws(() => parseFlags(['--workers', bad]), /Workers are a number, or auto/);
+  }
+});
