@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Msat, msat, ZERO_MSAT } from '../msat.ts';
 import { NodeError, type NodeErrorCode } from '../node.ts';
 import { BAKE_LINE } from './macaroon-rights.ts';
+import { remedyOf } from './remedies.ts';
 
 /*
  * The parts of LND's REST answers that we read (lnrpc protos of v0.21 through protojson: 64-bit integers as strings, bytes
@@ -169,7 +170,8 @@ function codeOf({ code, message }: LndStatus): NodeErrorCode {
 function explain(code: NodeErrorCode, error: LndStatus, what: string): string {
   const text = printable(error.message);
   if (code === 'unauthorized') return explainRefusal(error.message, what);
-  if (code === 'not-ready') return `LND is not ready for ${what}: ${text}.`;
+  if (code === 'not-ready')
+    return remedyOf(text) ?? `LND is starting, and not ready for ${what}: ${text}. Wait.`;
   return `LND refused ${what}: ${text}.`;
 }
 

@@ -37,7 +37,8 @@ const OLD_BLOCK_SEC = 2 * 3600;
 /** Fewer sales than this, and the channels are full, msat for msat. */
 const FEW_SALES = 10;
 
-const REMEDIES: Readonly<Record<NodeErrorCode, string>> = {
+/** What to do about each error that a node can give. */
+export const NODE_REMEDIES: Readonly<Record<NodeErrorCode, string>> = {
   unreachable:
     'look whether the node runs, whether `node.url` is its REST address, and whether tls.cert is its present one',
   timeout: 'look whether the node is overloaded, or a firewall swallows what is sent',
@@ -130,7 +131,7 @@ async function askNode(config: Config): Promise<readonly Diagnosis[]> {
     }
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
-    return [say.problem(error.message.replace(/\.$/, ''), REMEDIES[error.code])];
+    return [say.problem(error.message.replace(/\.$/, ''), NODE_REMEDIES[error.code])];
   }
 }
 
