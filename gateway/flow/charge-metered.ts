@@ -85,8 +85,9 @@ export async function chargeMetered(
         { retryAfterSec: 1 },
       );
     case 'insufficient':
-    case 'unknown-account':
       return { kind: 'unpaid', reason: 'spent' };
+    case 'unknown-account':
+      return { kind: 'unpaid', reason: 'spent', isForgotten: true };
     case 'expired':
     case 'revoked':
       return { kind: 'unpaid', reason: opened.kind };

@@ -38,7 +38,12 @@ export interface ChargeDeps {
 /** Outcome of {@link chargeCall}. */
 export type ChargeResult =
   | { readonly kind: 'charged'; readonly charge: Charge }
-  | { readonly kind: 'unpaid'; readonly reason: 'spent' | 'expired' | 'revoked' | 'price-changed' };
+  | {
+      readonly kind: 'unpaid';
+      readonly reason: 'spent' | 'expired' | 'revoked' | 'price-changed';
+      /** The store knows no such account. */
+      readonly isForgotten?: true;
+    };
 
 /**
  * Takes the price of one call from the account, before anything is forwarded. (For a pass: {@link passCharge}.)
@@ -187,8 +192,9 @@ function notGivenBack({ accountId, amountMsat }: Spend): StoreError {
 function unpaid(refusal: Refusal): ChargeResult {
   switch (refusal.kind) {
     case 'insufficient':
-    case 'unknown-account':
       return { kind: 'unpaid', reason: 'spent' };
+    case 'unknown-account':
+      return { kind: 'unpaid', reason: 'spent', isForgotten: true };
     case 'expired':
     case 'revoked':
       return { kind: 'unpaid', reason: refusal.kind };

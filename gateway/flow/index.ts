@@ -114,7 +114,7 @@ async function authorise(deps: FlowDeps, exchange: Exchange, usage: UsageSource)
     kind: 'unpaid',
     reason: reading.malformed === undefined ? 'no-credential' : 'malformed',
   };
-  let retryable: Promise<Retryable | undefined> | undefined;
+  const body: RetryBody = { read: undefined };
   let throttledForSec: number | undefined;
   for (const candidate of reading.candidates) {
     const verification = deps.verifier.verify(candidate, exchange.service, exchange.client.throttleKey);
@@ -127,35 +127,53 @@ async function authorise(deps: FlowDeps, exchange: Exchange, usage: UsageSource)
       continue;
     }
     const { credential } = verification;
-    const refusal = credential.redeemed ? undefined : await redeemPayment(deps, credential);
-    if (refusal !== undefined) {
-      unpaid = worse(unpaid, { kind: 'unpaid', reason: refusal });
-      continue;
+    const wasRedeemed = credential.redeemed;
+    let result = await payWith(deps, exchange, credential, usage, body);
+    if (result.kind === 'unpaid' && result.isForgotten && wasRedeemed) {
+      // A failover has forgotten the credit that this gateway saw made: presented once more, it is made again, and only if it is not there.
+      credential.redeemed = false;
+      result = await payWith(deps, exchange, credential, usage, body);
     }
-    const { grant } = credential;
-    if (grant.price.kind === 'pass') {
-      deps.ledger.requireStanding();
-      return { kind: 'paid', charge: passCharge(grant), grant, body: undefined };
-    }
-    const metered = lockedMeteredPrice(exchange.service.price, grant.price);
-    if (metered !== undefined) {
-      const result = await chargeMetered(deps, exchange, grant, metered, usage);
-      if (result.kind === 'charged') {
-        return { kind: 'paid', charge: result.charge, grant, body: result.charge.metered?.plan?.body };
-      }
-      unpaid = worse(unpaid, { kind: 'unpaid', reason: result.reason, grant });
-      continue;
-    }
-    if (exchange.req.headers['idempotency-key'] !== undefined)
-      retryable ??= readRetryable(deps.bodies, exchange, () => ownerOf(deps, exchange, grant));
-    const retry = retryable === undefined ? undefined : await retryable;
-    const result = await chargeCall(deps, exchange, grant, retry && retryKeyOf(retry, grant));
-    if (result.kind === 'charged') return { kind: 'paid', charge: result.charge, grant, body: retry?.body };
-    unpaid = worse(unpaid, { kind: 'unpaid', reason: result.reason, grant });
+    if (result.kind === 'paid') return result;
+    unpaid = worse(unpaid, result);
   }
   // It may be good: nobody shall be asked to pay a second time for it.
   if (throttledForSec !== undefined) throw tooManyCredentials(throttledForSec);
   return unpaid;
+}
+
+/** The body of a request with an Idempotency-Key: read once, whichever credential pays. */
+interface RetryBody {
+  read: Promise<Retryable | undefined> | undefined;
+}
+
+/** Presents the payment, unless that was done, and charges the account that it opened. */
+async function payWith(
+  deps: FlowDeps,
+  exchange: Exchange,
+  credential: VerifiedCredential,
+  usage: UsageSource,
+  body: RetryBody,
+): Promise<Paid | (Unpaid & { readonly isForgotten?: true })> {
+  const { grant } = credential;
+  const refusal = credential.redeemed ? undefined : await redeemPayment(deps, credential);
+  if (refusal !== undefined) return { kind: 'unpaid', reason: refusal };
+  if (grant.price.kind === 'pass') {
+    deps.ledger.requireStanding();
+    return { kind: 'paid', charge: passCharge(grant), grant, body: undefined };
+  }
+  const metered = lockedMeteredPrice(exchange.service.price, grant.price);
+  if (metered !== undefined) {
+    const result = await chargeMetered(deps, exchange, grant, metered, usage);
+    if (result.kind === 'unpaid') return { ...result, grant };
+    return { kind: 'paid', charge: result.charge, grant, body: result.charge.metered?.plan?.body };
+  }
+  if (exchange.req.headers['idempotency-key'] !== undefined)
+    body.read ??= readRetryable(deps.bodies, exchange, () => ownerOf(deps, exchange, grant));
+  const retry = body.read === undefined ? undefined : await body.read;
+  const result = await chargeCall(deps, exchange, grant, retry && retryKeyOf(retry, grant));
+  if (result.kind === 'unpaid') return { ...result, grant };
+  return { kind: 'paid', charge: result.charge, grant, body: retry?.body };
 }
 
 async function ownerOf({ ledger }: FlowDeps, { client }: Exchange, { minted }: Grant): Promise<BodyOwner> {
