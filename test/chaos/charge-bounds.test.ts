@@ -83,6 +83,12 @@ test('a repetition under one key is free', () => {
   assert.deepEqual(judge([late, again], QUIET), [10_000, 20_000, 'repeated-after-cut']);
 });
 
+test('one payment brings at most three answers under one key', () => {
+  const left: Sent = { ...ANSWERED, idempotencyKey: 'k', end: 'left' };
+  assert.deepEqual(judge([left, left, left], QUIET), [10_000, 10_000, '']);
+  assert.deepEqual(judge([left, left, left, left], QUIET), [20_000, 20_000, '']);
+});
+
 test('a cheat costs nothing and buys nothing', () => {
   assert.deepEqual(judge([{ ...UNANSWERED, intent: 'cheat' }], QUIET), [0, 0, '']);
 });

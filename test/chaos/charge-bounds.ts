@@ -56,9 +56,11 @@ function boundsOfRepetitions(group: readonly Sent[], timeline: Timeline): Bounds
   const each = group.map((sent) => boundsOfOne(sent, timeline));
   const [only] = each;
   if (each.length === 1 && only !== undefined) return only;
-  const leastMsat = Math.max(...each.map((one) => one.leastMsat));
-  const chargeable = group.filter((_, at) => (each[at]?.mostMsat ?? 0) > 0);
   const price = Math.max(...each.map((one) => one.mostMsat));
+  // So many answers can one payment bring at the most.
+  const served = each.filter((one) => one.leastMsat > 0).length;
+  const leastMsat = price * Math.ceil(served / (FREE_RETRIES + 1));
+  const chargeable = group.filter((_, at) => (each[at]?.mostMsat ?? 0) > 0);
   // What was delivered whole, or may have been taken for it, is charged again when it is asked for again.
   const delivered = chargeable.slice(0, -1).filter((sent) => mayHaveBeenDelivered(sent, timeline));
   const usedUp = Math.floor(Math.max(0, chargeable.length - 1) / (FREE_RETRIES + 1));

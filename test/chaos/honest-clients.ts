@@ -10,6 +10,7 @@ import {
   type Shopper,
   sendUntilAnswered,
   trySend,
+  type Wish,
 } from './shopper.ts';
 
 /** Pays for one call after the other; some of them fail at the upstream, and must cost nothing. */
@@ -94,7 +95,10 @@ export async function payAndVanish(shopper: Shopper): Promise<void> {
   await buy(shopper, shopper.random.pick(['call', 'bundle', 'pass']), 'abandon');
 }
 
-/** Goes away in the middle of an answer, and asks for it again with the same key: it must not cost twice. */
+/**
+ * Goes away in the middle of an answer, and asks for it again with the same key: it must not cost twice. Some do so again and again:
+ * after two free repetitions they pay.
+ */
 export async function repeatAfterCut(shopper: Shopper): Promise<void> {
   const { random } = shopper;
   const credential = await buy(shopper, 'bundle');
@@ -104,16 +108,24 @@ export async function repeatAfterCut(shopper: Shopper): Promise<void> {
     const id = shopper.nextId();
     // Longer than it takes to go: the gateway must not believe that all of it arrived.
     const wish = { id, service: 'bundle', query: '?slowMs=1500', authorization, idempotencyKey: id };
+    const cuts = random.pick([1, 1, 1, 5]);
+    if ((await leaveInTheMiddle(shopper, wish, cuts)) === 'got-it') continue;
+    if ((await sendUntilAnswered(shopper, wish)) === 'refused') return;
+  }
+}
+
+/** @returns `got-it`: on a machine that is busy all of it may come before one can go, and a repetition would be another call */
+async function leaveInTheMiddle(shopper: Shopper, wish: Wish, times: number): Promise<'left' | 'got-it'> {
+  for (let left = times; left > 0; left -= 1) {
     const incoming = await trySend(shopper, wish);
     if (incoming !== undefined) {
       const parts = incoming.chunks();
       await parts.next().catch(() => undefined);
       incoming.leave();
       await parts.return(undefined).catch(() => undefined);
-      // On a machine that is busy all of it may have come before it could go; then a repetition would be another call.
-      if (incoming.sent.end === 'whole') continue;
+      if (incoming.sent.end === 'whole' && incoming.status === 200) return 'got-it';
     }
-    await wait(random.between(0, 300));
-    if ((await sendUntilAnswered(shopper, wish)) === 'refused') return;
+    await wait(shopper.random.between(0, 300));
   }
+  return 'left';
 }
