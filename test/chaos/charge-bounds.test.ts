@@ -95,9 +95,9 @@ test('a cheat costs nothing and buys nothing', () => {
 
 test('a stream costs its time within a slice, and its holds nothing', () => {
   const stream: Sent = { ...ANSWERED, service: 'live', end: 'left', endedAtMs: 11_050, runningMs: 5_000 };
-  assert.deepEqual(judge([stream], QUIET), [4_750, 11_000, 'slice']);
-  assert.deepEqual(judge([{ ...stream, heldMs: 5_000 }], QUIET), [4_750, 6_000, 'slice']);
-  assert.deepEqual(judge([stream], KILLED), [2_500, 11_000, 'slice']);
+  assert.deepEqual(judge([stream], QUIET), [4_750, 11_500, 'slice']);
+  assert.deepEqual(judge([{ ...stream, heldMs: 5_000 }], QUIET), [4_750, 6_500, 'slice']);
+  assert.deepEqual(judge([stream], KILLED), [2_500, 11_500, 'slice']);
 });
 
 test('a download costs its bytes', () => {

@@ -32,7 +32,9 @@ const UNCOMMITTED_MS = 2.5 * SLICE_MS;
 /** What is delivered and not billed at an end that nothing disturbs: the moments between two ticks, ms. */
 const ORDERLY_MS = 250;
 /** How much later than the client a gateway sees that a client went, ms, on a machine that is busy. */
-const NOTICE_MS = 1_000;
+const NOTICE_MS = 1_500;
+/** Whoever goes sooner than this, ms, is seen to go before the rest of an answer comes that clients leave in the middle. */
+const SOON_MS = 500;
 /** Free repetitions of one paid attempt. */
 const FREE_RETRIES = 2;
 
@@ -76,7 +78,7 @@ function boundsOfRepetitions(group: readonly Sent[], timeline: Timeline): Bounds
 /** The gateway counts as delivered what it could pass to the kernel whole, before the client was seen to go. */
 function mayHaveBeenDelivered(sent: Sent, timeline: Timeline): boolean {
   if (sent.end === 'whole' || wasHit(sent, timeline)) return true;
-  return sent.end === 'left' && sent.endedAtMs - sent.sentAtMs >= NOTICE_MS;
+  return sent.end === 'left' && sent.endedAtMs - sent.sentAtMs >= SOON_MS;
 }
 
 function boundsOfOne(sent: Sent, timeline: Timeline): Bounds {

@@ -64,7 +64,7 @@ const SERVICES = [
 ].map((service) => ({
   ...service,
   // An attempt whose gateway died is taken to be in flight for the sum of them.
-  timeouts: { connect: '1s', headers: '4s', idle: '4s' },
+  timeouts: { connect: '1s', headers: '4s', idle: '10s' },
 }));
 
 /** Starts it all. */
