@@ -72,6 +72,19 @@ test('a failure of the upstream costs nothing, unless its gateway ended before t
   assert.deepEqual(judge([failed], withOutage('frozen', 1_500, 2_000)), [0, 0, '']);
 });
 
+test('what was refused while the store was dead was never charged, whatever became of its gateway', () => {
+  const clock = { ms: 0 };
+  const timeline = createTimeline(() => clock.ms);
+  const isBack = timeline.begin('store', 'killed');
+  clock.ms = 1_200;
+  timeline.begin('gateway-0', 'killed')();
+  clock.ms = 3_000;
+  isBack();
+  const refused: Sent = { ...ANSWERED, status: 503, fromUpstream: false };
+  assert.deepEqual(judge([refused], timeline), [0, 0, '']);
+  assert.deepEqual(judge([{ ...refused, sentAtMs: 300 }], timeline), [0, 10_000, 'refund-lost']);
+});
+
 test('a repetition under one key is free', () => {
   const left: Sent = { ...ANSWERED, idempotencyKey: 'k', end: 'left' };
   const again: Sent = { ...ANSWERED, idempotencyKey: 'k', sentAtMs: 3_000, endedAtMs: 3_100 };

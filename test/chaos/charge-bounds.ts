@@ -155,10 +155,18 @@ function wasHit({ gateway, sentAtMs, endedAtMs }: Sent, timeline: Timeline): boo
 
 /** Its gateway ended before it had a quiet moment, with the store, in which the charge was settled. */
 function isRefundAtRisk({ gateway, sentAtMs, endedAtMs }: Sent, timeline: Timeline): boolean {
+  if (isStoreDead(timeline, sentAtMs, endedAtMs)) return false;
   const target = targetOf(gateway);
   const endMs = timeline.endAfter(target, sentAtMs);
   if (endMs === undefined) return false;
   return endMs <= endedAtMs || timeline.calmMs(['store', target], endedAtMs, endMs) < SETTLED_AFTER_MS;
+}
+
+/** The store was dead from before a request came until it had been refused: no verb of it can have reached the store. */
+function isStoreDead(timeline: Timeline, fromMs: number, untilMs: number): boolean {
+  return timeline
+    .during('store', fromMs, untilMs)
+    .some((away) => away.kind === 'killed' && away.fromMs + SOON_MS < fromMs && away.untilMs > untilMs);
 }
 
 function targetOf(gateway: number): Target {
