@@ -169,6 +169,16 @@ test('Redis hangs: commands end within their time, the connection is given up, a
   );
 });
 
+test('a client is closed while Redis is away, too', async () => {
+  const server = await redis();
+  const client = await connectRedis(storeOn(server, SHORT));
+  await server.kill();
+  await assert.rejects(async () => client.set('a', '1'));
+  await closeRedis(client);
+  await closeRedis(client);
+  await assert.rejects(async () => client.set('a', '1'));
+});
+
 test('a command that got no answer is not sent a second time behind our back', async () => {
   const server = await redis();
   const client = await connect(storeOn(server, SHORT));
