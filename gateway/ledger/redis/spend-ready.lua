@@ -8,7 +8,9 @@ do
   else
     now = math.max(now, tonumber(redis.call('TIME')[1]))
   end
-  if balance and spent and ends and not f[4] and not f[5] and ends > now and balance >= amount then
+  local is_open = balance and spent and ends and not f[4] and not f[5] and ends > now
+  -- What is no amount is left to account.lua, which says so.
+  if is_open and balance >= amount and balance <= 9007199254740991 and spent >= 0 and spent + amount <= 9007199254740991 then
     -- The key is the lock on the debit: it is there already when this spend, or its void, came before.
     if redis.call('SET', KEYS[2], string.format('%s:%.0f', ARGV[2], now + 600), 'NX', 'EX', '660') then
       local left = string.format('%.0f', balance - amount)
