@@ -44,7 +44,7 @@ export interface RedisStoreOptions {
 
 /**
  * Opens the store in Redis: on one server, behind Sentinel, or on a Cluster. Any number of processes may share it. No script touches two
- * slots; what needs two is two idempotent steps (docs/redis.md).
+ * slots; what needs two is two idempotent steps (docs/redis-layout.md).
  * @throws StoreError `corrupt` for one of a later Sluice, `mismatch` for one that is
  * empty and may not be, `unavailable` when it does not answer
  */

@@ -11,6 +11,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { findRedisServer, HOW_TO_GET_REDIS } from '../support/redis-program.ts';
 import { hasNginx, hasWrk, type Load, load } from './load.ts';
 import { processTreeUsage } from './process-usage.ts';
 import type { ServerMessage } from './server.ts';
@@ -178,10 +179,25 @@ async function openRows(servers: Server[]): Promise<Row[]> {
       headers: paid(sqlite, 'call'),
       expectStatus: 200,
     },
+    ...(await openRedisRows(open, upstream.url)),
     { name: 'Sluice, 402 challenge', server: memory, path: '/quote', headers: {}, expectStatus: 402 },
     ...(await openWorkerRows(servers, upstream.url)),
   );
   return rows;
+}
+
+/** The CPU is the gateway's own: that of redis-server comes on top. */
+async function openRedisRows(
+  open: (args: readonly string[]) => Promise<Server>,
+  upstream: string,
+): Promise<readonly Row[]> {
+  if (findRedisServer() === undefined) {
+    console.log(`The row of Redis is left out: ${HOW_TO_GET_REDIS}`);
+    return [];
+  }
+  const server = await open(['gateway', upstream, 'redis']);
+  const headers = { Authorization: server.credentials['call'] ?? '' };
+  return [{ name: 'Sluice, per call, Redis', server, path: '/call', headers, expectStatus: 200 }];
 }
 
 /** One process and two workers, as they are run: on a machine whose cores the load needs too, compare the CPU. */

@@ -7,7 +7,10 @@ import { mkdtempSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { connectRedis } from '../../gateway/ledger/redis/connect.ts';
+import { openRedisStore } from '../../gateway/ledger/redis.ts';
 import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
+import type { Store } from '../../gateway/ledger/store.ts';
 import { forward } from '../../gateway/proxy/forward.ts';
 import { headersToSet, requestHeaders } from '../../gateway/proxy/headers.ts';
 import { createUpstreams } from '../../gateway/proxy/upstream.ts';
@@ -16,6 +19,7 @@ import { msat } from '../../node/msat.ts';
 import { createSimnet, DEFAULT_WALLET } from '../../node/simnet/simnet.ts';
 import { testConfig, testService } from '../support/config.ts';
 import { buy, startTestGateway } from '../support/gateway.ts';
+import { startRedis, storeOn } from '../support/redis-server.ts';
 
 /** What a server tells its parent. */
 export type ServerMessage =
@@ -100,21 +104,27 @@ async function gateway(origin: string, storeType: string, clockSpeed: number): P
     testService({ name: 'call', path: '/call', price: '200000 sat for 2000000 calls', upstream: origin }),
     testService({ name: 'quote', path: '/quote', price: '10 sat', upstream: origin }),
   ];
-  const file = path.join(mkdtempSync(path.join(tmpdir(), 'sluice-bench-')), 'ledger.db');
-  const store =
-    storeType === 'sqlite'
-      ? { store: await openSqliteStore({ file, nowMs, spendDurability: 'normal' }) }
-      : {};
+  const store = await openStore(storeType, nowMs);
   const { challenge } = testConfig([]);
   const unlimited = { burst: 1e9, perMinute: 1e9, maxOutstanding: 1e9, maxOutstandingPerClient: 1e9 };
   const running = await startTestGateway(services, {
-    ...store,
+    ...(store !== undefined && { store }),
     simnet,
     clock,
     config: { challenge: { ...challenge, ...unlimited } },
   });
   const credentials = { pass: await buy(running, '/pass'), call: await buy(running, '/call') };
   say({ kind: 'ready', url: running.url, credentials });
+}
+
+/** `undefined`: in memory. A Redis ends with this process. */
+async function openStore(storeType: string, nowMs: () => number): Promise<Store | undefined> {
+  if (storeType === 'redis') {
+    return openRedisStore({ client: await connectRedis(storeOn(await startRedis())), name: 'bench' });
+  }
+  if (storeType !== 'sqlite') return undefined;
+  const file = path.join(mkdtempSync(path.join(tmpdir(), 'sluice-bench-')), 'ledger.db');
+  return openSqliteStore({ file, nowMs, spendDurability: 'normal' });
 }
 
 process.on('message', () => {

@@ -67,8 +67,8 @@ function creditOf(field: string | null | undefined, watermarkSec: number): Msat 
 }
 
 /**
- * Reads every account and every claim: about a second of Redis and ten of this process for a million accounts, in small steps. No
- * snapshot: what changes meanwhile is counted as before or after, each account as a whole.
+ * Reads every account and every claim, in small steps: seconds for some ten thousand, minutes for a million. No snapshot: what changes
+ * meanwhile is counted as before or after, each account as a whole.
  */
 async function readTotals(engine: Engine, watermarkSec: number): Promise<Totals> {
   const total = {

@@ -1,6 +1,6 @@
 /*
  * Names of keys. What stands in braces decides the slot on a Cluster, so that everything of an account lies together, and everything
- * that must be judged by payment hash alone. docs/redis.md lists what each key holds.
+ * that must be judged by payment hash alone. docs/redis-layout.md lists what each key holds.
  */
 
 /** Begins every key; printable, without braces: they would decide the slot. */
