@@ -6,8 +6,11 @@ import { readLastSeen } from '../../ledger/last-seen.ts';
 import { checkStore, StoreMismatchError } from '../../ledger/ledger.ts';
 import { loadMasterKeys } from '../../ledger/master-key.ts';
 import { nameRedis } from '../../ledger/name-store.ts';
+import { checkServers } from '../../ledger/redis/check-server.ts';
 import { closeRedis, connectRedis } from '../../ledger/redis/connect.ts';
+import { explainRedisFailure } from '../../ledger/redis/failure.ts';
 import { inspectSqliteStore, type StoreFacts } from '../../ledger/sqlite/inspect.ts';
+import { StoreError } from '../../ledger/store.ts';
 import { type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
 
 /** A store's clock runs behind ours by at most its purge interval; ahead of ours it never should, seconds. */
@@ -27,7 +30,7 @@ export async function checkStoreAndKeys(config: Config, nowMs: () => number): Pr
     return [say.warning(message, 'use `store: sqlite` for anything but trials')];
   }
   const keys = await readKeys(config);
-  if (store.type === 'redis') return [...keys.found, await checkRedis(store)];
+  if (store.type === 'redis') return [...keys.found, ...(await checkRedis(store, nowMs))];
   if (!existsSync(store.file)) return [...keys.found, await withoutFile(store.file, dataDir)];
   let facts: StoreFacts;
   try {
@@ -45,14 +48,47 @@ export async function checkStoreAndKeys(config: Config, nowMs: () => number): Pr
   ];
 }
 
-async function checkRedis(store: RedisStoreConfig): Promise<Diagnosis> {
+/** A request waits for an answer of Redis once or more, ms. */
+const SLOW_MS = 20;
+
+/** Whether Redis answers, and what about its servers may lose payments: the words of the gateway's start. */
+async function checkRedis(store: RedisStoreConfig, nowMs: () => number): Promise<readonly Diagnosis[]> {
   const say = scribe('store');
   try {
     const client = await connectRedis(store);
-    await closeRedis(client);
-    return say.ok(`${nameRedis(store)} answers`);
+    try {
+      const findings = await checkServers(client, store);
+      const startMs = performance.now();
+      await client.ping();
+      const tookMs = performance.now() - startMs;
+      const [sec] = await client.time();
+      const apartSec = Math.abs(Number(sec) - nowMs() / 1000);
+      return [
+        say.ok(`${nameRedis(store)} answers in ${tookMs.toFixed(1)} ms`),
+        ...findings.map(({ message, remedy }) => say.warning(message, `mend it with ${remedy}`)),
+        ...(tookMs > SLOW_MS
+          ? [
+              say.warning(
+                'Redis is slow or far away: every paid request waits for it',
+                'bring them closer together',
+              ),
+            ]
+          : []),
+        ...(apartSec > CLOCK_SLACK_SEC
+          ? [
+              say.problem(
+                `the clock of Redis and this machine's are ${describeSeconds(apartSec)} apart`,
+                'set both by NTP',
+              ),
+            ]
+          : []),
+      ];
+    } finally {
+      await closeRedis(client);
+    }
   } catch (error) {
-    return say.problem(reasonOf(error), 'mend that, or set `store` right');
+    const reason = error instanceof StoreError ? error.message : explainRedisFailure(error);
+    return [say.problem(reason, 'mend that, or set `store` right')];
   }
 }
 
