@@ -3,8 +3,10 @@ import type { EventEmitter } from 'node:events';
 import { type FSWatcher, readFileSync, realpathSync, watch } from 'node:fs';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { checkConfig } from './check.ts';
 import type { Config } from './config.ts';
 import type { LoadedConfig } from './load.ts';
+import { ConfigError, formatKey } from './problem.ts';
 
 /** What {@link watchConfig} may be told. */
 export interface WatchOptions {
@@ -143,15 +145,26 @@ function fingerprint(files: readonly string[]): string {
   return hash.digest('hex');
 }
 
-/** The new configuration with what can't change live left as it is. */
+/**
+ * The new configuration with what can't change live left as it is.
+ * @throws ConfigError when the two do not go together, though each does by itself
+ */
 function keepFixed(loaded: LoadedConfig, old: Config): LoadedConfig {
   const changed = FIXED.filter((key) => !isDeepStrictEqual(loaded.config[key], old[key]));
   if (changed.length === 0) return loaded;
   const kept = Object.fromEntries(FIXED.map((key) => [key, old[key]]));
   const names = changed.map((key) => WRITTEN_AS[key] ?? key).join(', ');
+  const config = Object.freeze({ ...loaded.config, ...kept });
+  const wrong = checkConfig(config);
+  if (wrong.length > 0) {
+    const file = `until a restart, which a change of ${names} needs`;
+    throw new ConfigError(
+      wrong.map(({ path: at, problem, remedy }) => ({ file, key: formatKey(at), problem, remedy })),
+    );
+  }
   return {
     ...loaded,
-    config: Object.freeze({ ...loaded.config, ...kept }),
+    config,
     warnings: [
       ...loaded.warnings,
       `${names} changed in the file; this needs a restart and stays as it was until then`,
