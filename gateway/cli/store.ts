@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Io } from '../../client/cli/io.ts';
+import { registerAcceptCopy } from './store/accept-copy.ts';
 import { registerBackup } from './store/backup.ts';
 import { registerCheck } from './store/check.ts';
 import { registerMigrate } from './store/migrate.ts';
@@ -12,4 +13,5 @@ export function registerStore(program: Command, io: Io): void {
   registerBackup(store, io);
   registerMigrate(store, io);
   registerNewGeneration(store, io);
+  registerAcceptCopy(store, io);
 }

@@ -184,6 +184,35 @@ export async function renewGeneration(store: Store, dataDir: string): Promise<st
   return generation;
 }
 
+/** Outcome of {@link acceptCopy}. */
+export type CopyAcceptance =
+  /** It is no older copy: nothing was changed. */
+  | { readonly kind: 'current' }
+  /** It is another store: a copy of another generation is never accepted. */
+  | { readonly kind: 'another-store' }
+  | { readonly kind: 'older' | 'accepted'; readonly epoch: number; readonly seenEpoch: number };
+
+/**
+ * Has the data folder take an older copy of its store for the present one: for `sluice store accept-copy`. What was sold stays good; what
+ * the copy has forgotten can be presented or spent a second time.
+ * @param how - `look` changes nothing
+ * @throws StoreError
+ */
+export async function acceptCopy(
+  store: Pick<Store, 'generation' | 'epoch'>,
+  dataDir: string,
+  how: 'look' | 'accept',
+): Promise<CopyAcceptance> {
+  const seen = await readLastSeen(dataDir);
+  const [generation, epoch] = [await store.generation(), await store.epoch()];
+  if (seen === undefined) return { kind: 'current' };
+  if (seen.generation !== generation) return { kind: 'another-store' };
+  if (epoch >= seen.epoch) return { kind: 'current' };
+  if (how === 'look') return { kind: 'older', epoch, seenEpoch: seen.epoch };
+  await writeLastSeen(dataDir, { generation, epoch });
+  return { kind: 'accepted', epoch, seenEpoch: seen.epoch };
+}
+
 /** What tells whether a store is the one that a data folder knows. */
 export interface StoreIdentity {
   readonly store: Pick<Store, 'generation' | 'epoch'>;
@@ -212,8 +241,9 @@ export async function checkStore({ store, storeName, dataDir }: StoreIdentity): 
   if (seen !== undefined && epoch < seen.epoch) {
     throw new StoreMismatchError(
       `The store at ${storeName} is an older copy of the one that this gateway used last (epoch ${epoch}, last seen ` +
-        `${seen.epoch}): it has forgotten payments and would sell them again. Restore the newest copy, or accept this one ` +
-        'with `sluice store new-generation`: credit sold so far is then void.',
+        `${seen.epoch}): it has forgotten payments and would sell them again. Restore the newest copy, or accept this one: with ` +
+        '`sluice store new-generation`, which voids all credit sold so far, or with `sluice store accept-copy`, which keeps it and takes ' +
+        'the loss.',
     );
   }
   return generation;

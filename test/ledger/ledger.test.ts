@@ -3,7 +3,13 @@ import { copyFile, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Ledger, openLedger, renewGeneration, StoreMismatchError } from '../../gateway/ledger/ledger.ts';
+import {
+  acceptCopy,
+  type Ledger,
+  openLedger,
+  renewGeneration,
+  StoreMismatchError,
+} from '../../gateway/ledger/ledger.ts';
 import { createMemoryStore } from '../../gateway/ledger/memory.ts';
 import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
 import { type Store, StoreError } from '../../gateway/ledger/store.ts';
@@ -92,6 +98,32 @@ folderTest('an older copy of the store is refused, until a new generation is mad
   await newGeneration(dataDir);
   await startAndStop(dataDir);
 });
+
+folderTest(
+  'an older copy that the operator accepted opens again, and what was sold before it stays good',
+  async (dataDir) => {
+    const file = join(dataDir, STORE_NAME);
+    const generation = await startAndStop(dataDir);
+    await copyFile(file, `${file}.copy`);
+    await startAndStop(dataDir);
+    const onStore = async (how: 'look' | 'accept') => {
+      const store = await openSqliteStore({ file, nowMs: Date.now, spendDurability: 'normal' });
+      try {
+        return await acceptCopy(store, dataDir, how);
+      } finally {
+        await store.close();
+      }
+    };
+    assert.deepEqual(await onStore('accept'), { kind: 'current' });
+    await copyFile(`${file}.copy`, file);
+    assert.deepEqual(await onStore('look'), { kind: 'older', epoch: 1, seenEpoch: 2 });
+    await assertMismatch(start(dataDir), /is an older copy .* `sluice store accept-copy`/);
+    assert.deepEqual(await onStore('accept'), { kind: 'accepted', epoch: 1, seenEpoch: 2 });
+    assert.equal(await startAndStop(dataDir), generation);
+    await rm(file);
+    assert.deepEqual(await onStore('accept'), { kind: 'another-store' });
+  },
+);
 
 folderTest('a lost store is noticed, until a new generation is made', async (dataDir) => {
   await startAndStop(dataDir);

@@ -1,5 +1,5 @@
 import { checkAccountId, checkCursor, checkFingerprints, checkRevocation, MAX_PAGE } from '../check-input.ts';
-import type { Revocation, Store } from '../store.ts';
+import { type Revocation, type Store, StoreError } from '../store.ts';
 import { randomGeneration } from '../verbs/identity.ts';
 import { integerAt, kindOf, wordAt, wordsOf } from './answers.ts';
 import type { Engine } from './engine.ts';
@@ -46,6 +46,7 @@ export function identity(engine: Engine, clock: RedisClock): Identity {
         const epoch = integerAt([await engine.runStrongly('next-epoch', keys.settings)], 0);
         // On a Cluster that would be 16,384 writes: there, the settings alone tell an older copy.
         if (!isClusterClient(engine.client)) await engine.proofs.raise(engine.client, epoch);
+        await replicated(engine);
         if (!isClusterClient(engine.client)) engine.proofs.wantEpoch(epoch);
         return epoch;
       }),
@@ -63,6 +64,24 @@ export async function writeProofs(engine: Engine, generation: string): Promise<v
   engine.proofs.wantGeneration(generation);
   await engine.proofs.write(engine.client, generation);
   await engine.runStrongly('proofs-written', engine.keys.settings, generation);
+}
+
+/** Replicas have so long to take the epoch, ms. */
+const REPLICATED_MS = 500;
+
+/**
+ * Whoever could be promoted has the epoch before this gateway asks for it: a failover right after it was raised would otherwise look like an
+ * older copy, and stop the sales. Also without `wait` in the configuration: it is once a minute.
+ */
+async function replicated({ client }: Engine): Promise<void> {
+  for (const master of mastersOf(client)) {
+    const online = (await master.info('replication')).match(/^slave\d+:.*state=online/gm) ?? [];
+    if (online.length === 0 || (await master.wait(1, REPLICATED_MS)) > 0) continue;
+    throw new StoreError(
+      'unavailable',
+      `None of the ${online.length} replicas of Redis took the store's epoch within ${REPLICATED_MS} ms: look at its replicas.`,
+    );
+  }
 }
 
 /** Looks at the settings, and on a Cluster at some slots each time, so that a node that was emptied is found without a verb for it. */

@@ -26,10 +26,11 @@ export function judgeFailure(error: unknown, name: string): StoreError {
 
 /** The store is not the one that was opened, any more. */
 export function mismatch(name: string, why: keyof typeof MISMATCHES): StoreError {
+  const copy = why === 'older' ? ' (or `sluice store accept-copy`, which keeps it and takes the loss)' : '';
   return new StoreError(
     'mismatch',
     `The store at ${name} is not the one that this gateway knows: it ${MISMATCHES[why]}. Bring back the right one, or accept ` +
-      'this one with `sluice store new-generation` and start the gateways anew: credit sold so far is then void.',
+      `this one with \`sluice store new-generation\`: credit sold so far is then void${copy}. Then start the gateways anew.`,
   );
 }
 
