@@ -10,6 +10,6 @@ if not call('ZSCORE', KEYS[2], ARGV[2]) then
   if call('ZCOUNT', KEYS[2], '(' .. text(now), '+inf') >= number(ARGV[6]) then return 'too-many' end
 end
 call('ZADD', KEYS[2], ARGV[4], ARGV[2])
-local left = call('TTL', KEYS[2])
-keep_until(KEYS[2], math.max(number(ARGV[5]) + GRACE + HOUR, now + left), now)
+local left = math.max(call('TTL', KEYS[2]), seconds_until(number(ARGV[5]) + GRACE + HOUR, now))
+call('EXPIRE', KEYS[2], text(left))
 return 'admitted'

@@ -12,7 +12,7 @@ end
 local function save_attempt(t, now)
   call('HSET', KEYS[2], 'i', t.id, 'f', t.fingerprint, 'a', text(t.amount), 's', t.state, 'n', text(t.free), 'u',
     text(t.until_sec), 'g', text(t.forget_at))
-  keep_until(KEYS[2], t.forget_at + SLACK, now)
+  call('EXPIRE', KEYS[2], text(t.forget_at + SLACK - now))
 end
 
 local function is_in_flight(t, id)

@@ -102,9 +102,12 @@ async function counter(engine: Engine, name: 'epoch' | 'settlement-cursor' | 'wa
 async function readClock(engine: Engine, clock: RedisClock): Promise<number> {
   const nowSec = Math.max(clock.latestSec(), await serverSec(engine, clock));
   const written = integerAt([(await engine.client.hget(engine.keys.settings, 'clock')) ?? '0'], 0);
-  if (nowSec - written >= CLOCK_STEP_SEC)
-    await engine.run('raise', engine.keys.settings, 'clock', String(nowSec));
   clock.note(written);
+  if (nowSec - written >= CLOCK_STEP_SEC) {
+    await engine.run('raise', engine.keys.settings, 'clock', String(nowSec));
+    // Not only at the next look: until then a clock that is right again would have what was forgotten sold anew.
+    clock.note(nowSec);
+  }
   return Math.max(nowSec, written);
 }
 

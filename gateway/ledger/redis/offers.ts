@@ -105,8 +105,8 @@ async function settleOffer(
   paidMsat: number,
 ): Promise<SettleOutcome> {
   const { keys, client } = engine;
-  const found = await client.get(keys.offer(paymentHash));
-  if (found === null) return { kind: 'no-offer' };
+  const found = await engine.run('read-offer', keys.offer(paymentHash));
+  if (found === 'none') return { kind: 'no-offer' };
   const known = parseOffer(paymentHash, found);
   if (known.creditExpiresAtSec <= watermarkSec) return { kind: 'no-offer' };
   if (paidMsat < known.amountMsat) return { kind: 'underpaid' };

@@ -155,7 +155,7 @@ async function sweepAccount(engine: Engine, accountId: string, watermarkSec: num
   };
 }
 
-/** Forgets revocations until the watermark or before, whose account has nothing left. */
+/** Forgets revocations until the watermark or before, whose account has nothing left. Each script looks again whether it is still so. */
 async function forgetRevocations(engine: Engine, watermarkSec: number): Promise<void> {
   const { keys, client } = engine;
   const over = await client.zrange(
@@ -171,14 +171,10 @@ async function forgetRevocations(engine: Engine, watermarkSec: number): Promise<
   for (let at = 0; at < over.length; at += 2) {
     const accountId = over[at] ?? '';
     const { account, offers, revocation } = keys.of(accountId);
-    if ((await client.exists(account, offers)) > 0) continue;
-    await engine.run(
-      'forget-revocation',
-      keys.revocationsByNumber,
-      keys.revocationsByEnd,
-      accountId,
-      over[at + 1] ?? '',
-    );
-    await client.del(revocation);
+    const untilSec = over[at + 1] ?? '';
+    // First the mark: a revocation that is renewed in between is listed again, and stays.
+    if ((await engine.run('forget-mark', account, offers, revocation, untilSec)) === 'kept') continue;
+    const lists = [keys.revocationsByNumber, keys.revocationsByEnd];
+    await engine.run('forget-revocation', ...lists, accountId, untilSec);
   }
 }

@@ -24,6 +24,7 @@ const SCRIPTS = {
   'payable-offers': { keys: 2, after: ['account'] },
   claim: { keys: 1, after: ['account'] },
   'put-offer': { keys: 1, after: ['account'] },
+  'read-offer': { keys: 1, after: [] },
   'settle-offer': { keys: 1, after: [] },
   'drop-offer': { keys: 1, after: [] },
   'open-store': { keys: 1, after: [], makesStore: true },
@@ -36,6 +37,7 @@ const SCRIPTS = {
   'list-revocation': { keys: 3, after: [] },
   'revocations-after': { keys: 2, after: [] },
   'forget-revocation': { keys: 2, after: [] },
+  'forget-mark': { keys: 3, after: [] },
 } as const satisfies Record<string, ScriptSource>;
 
 interface ScriptSource {
