@@ -45,9 +45,10 @@ export function identity(engine: Engine, clock: RedisClock): Identity {
       engine.verb('nextEpoch', async () => {
         const epoch = integerAt([await engine.runStrongly('next-epoch', keys.settings)], 0);
         // On a Cluster that would be 16,384 writes: there, the settings alone tell an older copy.
-        if (!isClusterClient(engine.client)) await engine.proofs.raise(engine.client, epoch);
+        const isSingle = !isClusterClient(engine.client);
+        if (isSingle) await engine.strongly(keys.settings, (client) => engine.proofs.raise(client, epoch));
         await replicated(engine);
-        if (!isClusterClient(engine.client)) engine.proofs.wantEpoch(epoch);
+        if (isSingle) engine.proofs.wantEpoch(epoch);
         return epoch;
       }),
     clock: () => engine.verb('clock', () => readClock(engine, clock)),

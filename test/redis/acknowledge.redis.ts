@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { cp } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { Cluster } from 'ioredis';
+import type { RedisClient } from '../../gateway/ledger/redis/connect.ts';
+import { openRedisStore } from '../../gateway/ledger/redis.ts';
+import { StoreError } from '../../gateway/ledger/store.ts';
+import { eventually } from '../support/eventually.ts';
+import { startRedisCluster } from '../support/redis-cluster.ts';
+import { redisStoreConfig, startRedis, storeOn } from '../support/redis-server.ts';
+import { claimNumber } from './crash-terms.ts';
+import { clientOn } from './redis-backend.ts';
+
+/* What replicas must have before it counts, and what happens when they have not. */
+
+/** Words of the script that raises the proof, and of no other. */
+const RAISES_PROOF = 'tonumber(string.sub(proof, 34)) < tonumber(ARGV[2])';
+
+/** Has something happen once, before a client sends a command that holds this text. */
+function beforeSending(client: RedisClient, words: string, work: () => Promise<void>): void {
+  assert.ok(!(client instanceof Cluster));
+  const send = client.sendCommand.bind(client);
+  client.sendCommand = async (command, stream) => {
+    if (command.args.some((arg) => String(arg).includes(words))) await work();
+    return send(command, stream);
+  };
+}
+
+test('a proof that no replica has is not asked for: a replica that is promoted without it is no older copy', async (t) => {
+  const master = await startRedis();
+  t.after(() => master.stop());
+  const replica = await startRedis({ lines: [`replicaof ${master.host} ${master.port}`] });
+  t.after(() => replica.stop());
+  await eventually(
+    async () => String(await master.call('INFO', 'replication')),
+    (info) => info.includes('state=online'),
+  );
+  const [client, strong] = [await clientOn(storeOn(master)), await clientOn(storeOn(master))];
+  const acknowledge = { client: strong, replicas: 1, timeoutMs: 2_000 };
+  const store = await openRedisStore({ client, name: 'the test', acknowledge });
+  t.after(() => store.close());
+  await store.nextEpoch();
+  // The master raises the proof and dies, and the replica has not heard of it.
+  const dumpOf = ({ folder }: { folder: string }) => path.join(folder, 'data', 'dump.rdb');
+  const lose = async (): Promise<void> => {
+    if (!replica.running) return;
+    await replica.call('SAVE');
+    await replica.kill();
+  };
+  for (const one of [client, strong]) beforeSending(one, RAISES_PROOF, lose);
+  await store.nextEpoch().catch(() => {});
+  assert.equal(replica.running, false);
+  await master.kill();
+  await cp(dumpOf(replica), dumpOf(master));
+  await master.start();
+  await eventually(
+    () =>
+      store.ping().then(
+        () => true,
+        () => false,
+      ),
+    (answers) => answers,
+  );
+  await store.verify();
+  assert.deepEqual(await store.redeem(claimNumber(1)).catch(codeOf), 'unavailable');
+});
+
+function codeOf(error: unknown): string {
+  assert.ok(error instanceof StoreError);
+  return error.code;
+}
+
+test('on a Cluster each claim waits for a replica of its own node', async (t) => {
+  const cluster = await startRedisCluster({ replicas: 1, lines: ['cluster-require-full-coverage no'] });
+  t.after(() => cluster.stop());
+  const config = redisStoreConfig({ kind: 'cluster', nodes: cluster.masters });
+  const [client, strong] = [await clientOn(config), await clientOn(config)];
+  const acknowledge = { client: strong, replicas: 1, timeoutMs: 500 };
+  const store = await openRedisStore({ client, name: 'the test', acknowledge });
+  t.after(() => store.close());
+  // The first master has lost its replica, and the others have theirs.
+  const [bare] = cluster.masters;
+  assert.ok(bare);
+  await cluster.replicas[0]?.kill();
+  const outcomes = new Set<string>();
+  for (let n = 1; n <= 30; n += 1) {
+    const claim = claimNumber(n);
+    const isBare: boolean = (await cluster.ownerOf(`sluice:{${claim.paymentHash}}c`)) === bare;
+    const outcome = await store.claim(claim).then(({ kind }) => kind, codeOf);
+    assert.equal(outcome, isBare ? 'unavailable' : 'claimed', `${n}`);
+    outcomes.add(outcome);
+  }
+  assert.equal(outcomes.size, 2);
+});
