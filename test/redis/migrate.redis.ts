@@ -162,6 +162,19 @@ test('a move that was broken off is no store, and is finished by moving again', 
   await store.close();
 });
 
+test('an old ledger that was used after it was moved is not thrown away as if it had been moved', async (t) => {
+  const { file, clock } = await filledFile(t);
+  const keyPrefix = freshPrefix();
+  // A power cut: the place is a store, and the file was not retired.
+  await move(file, storeOn(server), keyPrefix);
+  assert.equal((await move(file, storeOn(server), keyPrefix)).start, 'finished');
+  const store = await openSqliteStore({ file, nowMs: clock.nowMs, spendDurability: 'normal' });
+  // As every gateway does when it starts, and each minute.
+  await store.nextEpoch();
+  await store.close();
+  await assert.rejects(move(file, storeOn(server), keyPrefix), /a gateway has used the old one since/);
+});
+
 test('two ledgers are never made one: a place with a store, a part of one, or another move is refused', async (t) => {
   const { file, clock } = await filledFile(t);
   const { file: other } = await filledFile(t);

@@ -1,7 +1,9 @@
--- KEYS: settings. ARGV: generation of the store that is moved here. Answers begun, resumed, finished, or what stands in the way.
-local mark = redis.call('HGET', KEYS[1], 'importing')
-if mark then return mark == ARGV[1] and 'resumed' or 'other-import' end
-local generation = redis.call('HGET', KEYS[1], 'generation')
-if generation then return generation == ARGV[1] and 'finished' or 'occupied' end
+-- KEYS: settings. ARGV: generation and epoch of the store that is moved here. Answers begun, resumed, finished, or what stands in the way.
+local f = redis.call('HMGET', KEYS[1], 'importing', 'generation', 'moved-epoch')
+if f[1] then return f[1] == ARGV[1] and 'resumed' or 'other-import' end
+if f[2] then
+  if f[2] ~= ARGV[1] then return 'occupied' end
+  return f[3] == ARGV[2] and 'finished' or 'used-since'
+end
 redis.call('HSET', KEYS[1], 'importing', ARGV[1])
 return 'begun'

@@ -108,16 +108,25 @@ async function begin(
 ): Promise<ImportStart> {
   const keys = keyNames(keyPrefix);
   const lua = readFileSync(new URL('begin-import.lua', import.meta.url), 'utf8');
-  const answer = await client.eval(lua, 1, keys.settings, source.generation);
+  const answer = await client.eval(lua, 1, keys.settings, source.generation, String(source.epoch));
   if (answer === 'resumed' || answer === 'finished') return answer;
   if (answer === 'begun' && !(await hasRecords(client, keys.recordPattern))) return 'begun';
   if (answer === 'begun') await client.hdel(keys.settings, 'importing');
-  throw new StoreError(
-    'invalid',
-    answer === 'other-import'
-      ? `Another store is being moved to ${name}: finish that first, or empty the place.`
-      : `There is a ledger at ${name} already, and two can't be made one. Choose another keyPrefix, or empty the place.`,
-  );
+  throw new StoreError('invalid', obstacle(String(answer), name));
+}
+
+function obstacle(answer: string, name: string): string {
+  switch (answer) {
+    case 'other-import':
+      return `Another store is being moved to ${name}: finish that first, or empty the place.`;
+    case 'used-since':
+      return (
+        `This ledger was moved to ${name} before, and a gateway has used the old one since: what it sold and charged is not there. ` +
+        `Nothing was changed. If no gateway has used ${name} yet, empty it and move again; else keep that one.`
+      );
+    default:
+      return `There is a ledger at ${name} already, and two can't be made one. Choose another keyPrefix, or empty the place.`;
+  }
 }
 
 async function hasRecords(client: RedisClient, pattern: string): Promise<boolean> {
@@ -171,6 +180,9 @@ async function finish(
     .hset(keys.settings, {
       version: String(storeVersion),
       generation: source.generation,
+      proofs: source.generation,
+      // By which the old store is known to be as it was, should this be the last that we do.
+      'moved-epoch': String(source.epoch),
       epoch: String(source.epoch),
       clock: String(source.clockSec),
       watermark: String(source.watermarkSec),
