@@ -144,11 +144,15 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     task: async () => {
       // What forgot its claims must not have its clock or epoch raised.
       if (identity.mismatch() !== undefined) return;
-      if (options.purging !== 'elsewhere') await purgeAll(store);
-      // A purge is what makes a wrong clock last.
-      await clock.refresh();
-      revocations.prune(Math.floor(options.nowMs() / 1000));
-      if (dataDir !== undefined) await markSeen(store, dataDir);
+      try {
+        if (options.purging !== 'elsewhere') await purgeAll(store);
+        // A purge is what makes a wrong clock last.
+        await clock.refresh();
+        revocations.prune(Math.floor(options.nowMs() / 1000));
+      } finally {
+        // Also when a damaged account stops the purge: an older copy must be known by its epoch all the same.
+        if (dataDir !== undefined) await markSeen(store, dataDir);
+      }
     },
     onError: (error) => onError('purge', error),
   });

@@ -170,6 +170,21 @@ folderTest(
   },
 );
 
+folderTest('the epoch rises also when a damaged account stops every purge', async (dataDir) => {
+  const store = createMemoryStore({ nowMs: Date.now });
+  const damaged: Store = {
+    ...store,
+    purge: async () => {
+      throw new StoreError('corrupt', 'a damaged account');
+    },
+  };
+  const options = { storeName: 'memory', keyFingerprints: KEYS, dataDir, nowMs: Date.now, purgeEveryMs: 1 };
+  const ledger = await openLedger({ ...options, store: damaged });
+  const first = await readFile(join(dataDir, 'ledger.json'), 'utf8');
+  while ((await readFile(join(dataDir, 'ledger.json'), 'utf8')) === first) await nextTurn();
+  await ledger.close();
+});
+
 /** A ledger over a memory store with fast timers. */
 async function quickLedger(store: Store, onError = (_task: string, _error: unknown) => {}): Promise<Ledger> {
   return openLedger({
