@@ -42,14 +42,19 @@ export function readScrape(text: string): Scrape {
       continue;
     }
     const [, key = '', value = ''] = SAMPLE.exec(line) ?? [];
-    if (current !== undefined && key.startsWith(current.name)) current.series.set(key, toNumber(value));
+    if (current === undefined || !key.startsWith(current.name)) continue;
+    current.series.set(key, isCount(current) ? onGrid(toNumber(value)) : toNumber(value));
   }
   return families;
 }
 
 /** What is left of a process that ended: its counters and histograms. */
 export function countsOf(scrape: Scrape): Scrape {
-  return new Map([...scrape].filter(([, { type }]) => type === 'counter' || type === 'histogram'));
+  return new Map([...scrape].filter(([, family]) => isCount(family)));
+}
+
+function isCount({ type }: Family): boolean {
+  return type === 'counter' || type === 'histogram';
 }
 
 /** Adds the counts of a process that ended to those that ended before it. */
@@ -109,6 +114,18 @@ function ruleOf(name: string): Rule {
   if (name === 'nodejs_eventloop_lag_min_seconds') return 'min';
   // The slowest event loop is the one to know.
   return name.startsWith('nodejs_eventloop_lag') ? 'max' : 'sum';
+}
+
+/** Steps of what is counted in parts of a unit, for one unit: a microsecond, where it is seconds. */
+const STEPS = 2 ** 20;
+
+/**
+ * Rounded down to a multiple of a power of two, of which sums are exact up to 2^33, in whatever order they are added. Otherwise the
+ * last bit of a sum falls when a process ends and is added at another place; and of a counter that falls, however little, Prometheus
+ * takes that it began anew, and counts all of it a second time.
+ */
+function onGrid(value: number): number {
+  return Number.isInteger(value) ? value : Math.floor(value * STEPS) / STEPS;
 }
 
 function toNumber(text: string): number {

@@ -79,6 +79,32 @@ test('a process that ended stays counted, and its gauges go with it', async () =
   assert.equal(merged.get('sluice_invoices_outstanding'), 7);
 });
 
+test('no sum falls when processes end, in whatever order', () => {
+  const scrape = (value: number) =>
+    readScrape(`# TYPE a histogram\na_sum ${value}\n# TYPE b counter\nb ${value}\n`);
+  const text = (living: readonly number[], past: ReturnType<typeof readScrape>) =>
+    writeScrape(mergeScrapes(scrape(0.1), living.map(scrape), past));
+  fc.assert(
+    fc.property(
+      fc.array(fc.double({ min: 0, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 8 }),
+      fc.infiniteStream(fc.nat()),
+      (values, picks) => {
+        const living = [...values];
+        const before = text(living, new Map());
+        let past: ReturnType<typeof readScrape> = new Map();
+        for (const pick of picks) {
+          const [ended] = living.splice(pick % living.length, 1);
+          past = addCounts(past, scrape(ended ?? 0));
+          assert.equal(text(living, past), before);
+          if (living.length === 0) return;
+        }
+      },
+    ),
+  );
+  const sum = valuesOf(text([0.25, 1e-9, 2], new Map())).get('a_sum') ?? 0;
+  assert.ok(Math.abs(sum - 2.35) < 4e-6);
+});
+
 test('text that is no scrape is read without harm', () => {
   assert.equal(readScrape('no metrics here\n# TYPE\nx 1\n').size, 0);
   // A sample that stands under another metric is none of it.
