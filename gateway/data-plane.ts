@@ -37,6 +37,9 @@ const SETTLE_TIMEOUT_MS = 5_000;
 export function assembleDataPlane(foundation: Foundation, masterKeys: readonly Buffer[]): DataPlane {
   const { catalog, accounts, watch, log, metrics, nowMs } = foundation;
   const open: Open = { servers: [], isCutting: false };
+  metrics.readFrom({
+    connections: () => open.servers.reduce((sum, server) => sum + server.connections(), 0),
+  });
   const shared = { ...foundation, masterKeys, catalog: catalog.get };
   const flow = assembleFlow({ ...shared, refusal: watch.refusal, isCutting: () => open.isCutting });
   accounts.onSettled((paymentHash) => flow.deps.invoicer.paid(paymentHash));

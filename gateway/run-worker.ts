@@ -83,7 +83,7 @@ export function runWorker(port: PrimaryPort): void {
   port.onMessage((message, socket) => {
     switch (message.kind) {
       case 'connection':
-        port.send({ kind: 'took' });
+        port.send({ kind: 'took', connection: message.connection });
         if (socket !== undefined) adopt[message.listener]?.(socket);
         return;
       case 'start':

@@ -58,6 +58,8 @@ export interface HttpServer {
    * @returns what takes one
    */
   adopt(ticketKeys: Buffer): (socket: Socket) => void;
+  /** Client connections open, those in their TLS handshake and upgraded ones too. */
+  connections(): number;
   /**
    * Stops accepting and lets the requests under way finish, each with `Connection: close`; what is not done in time is cut.
    * WebSockets count as under way.
@@ -131,6 +133,7 @@ export async function createHttpServer(
       server.emit('listening');
       return (socket) => adopt(state, socket);
     },
+    connections: () => state.sockets.size,
     drain: async (timeoutMs) => {
       stopWatching();
       await drain(state, timeoutMs);

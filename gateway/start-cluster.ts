@@ -61,7 +61,8 @@ export async function startCluster(parts: ClusterParts): Promise<ClusterGateway>
       if (hasStarted) parts.onFailed(new Error(message));
     },
   });
-  own.readFrom({ workers: () => pool.serving() });
+  // Beside those that the workers serve.
+  own.readFrom({ workers: () => pool.serving(), connections: connections.unserved });
   // First here: whether store and keys belong together is said once, before there is any worker.
   const foundation = await openFoundation({ bus, ...parts, metrics }, () => {});
   const health = withWorkers(foundation.watch.health, pool);

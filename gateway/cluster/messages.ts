@@ -21,7 +21,7 @@ export type ToWorker =
   /** Take this configuration for requests from now on. */
   | ({ readonly kind: 'reload' } & NumberedConfig)
   /** The connection that comes with this message is the worker's to serve: it came in at this listener, counted from 0. */
-  | { readonly kind: 'connection'; readonly listener: number }
+  | { readonly kind: 'connection'; readonly connection: number; readonly listener: number }
   /** What another process said to all. */
   | { readonly kind: 'news'; readonly news: BusNews }
   /** What clients took from the throttles of another worker. */
@@ -37,8 +37,8 @@ export type FromWorker =
   | { readonly kind: 'hello' }
   /** It takes connections. */
   | { readonly kind: 'serving' }
-  /** The oldest connection that it was given has come. */
-  | { readonly kind: 'took' }
+  /** This connection has come. */
+  | { readonly kind: 'took'; readonly connection: number }
   /**
    * It can't start, and ends. `mismatch`: store, keys and data folder do not belong together, which no restart mends.
    */
@@ -60,8 +60,11 @@ export function readFromWorker(value: unknown): FromWorker | undefined {
   switch (kind) {
     case 'hello':
     case 'serving':
-    case 'took':
       return { kind };
+    case 'took': {
+      const { connection } = value;
+      return isCount(connection) ? { kind, connection } : undefined;
+    }
     case 'failed': {
       const { reason, message } = value;
       if (!isText(message) || (reason !== 'mismatch' && reason !== 'other')) return undefined;
@@ -90,8 +93,9 @@ export function readToWorker(value: unknown): ToWorker | undefined {
       return { kind, worker, ticketKeys, config: value.config, version: value.version };
     }
     case 'connection': {
-      const { listener } = value;
-      return isCount(listener) || listener === 0 ? { kind, listener } : undefined;
+      const { connection, listener } = value;
+      if (!isCount(connection) || !(isCount(listener) || listener === 0)) return undefined;
+      return { kind, connection, listener };
     }
     case 'reload':
       return isNumberedConfig(value) ? { kind, config: value.config, version: value.version } : undefined;

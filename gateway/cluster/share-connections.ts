@@ -10,14 +10,21 @@ import { BACKLOG, type BoundAddress, boundAddress } from '../server.ts';
 
 /** Who takes connections. */
 export interface Taker {
-  /** Hands a connection over. It answers by {@link ConnectionShare.took}, in the order of what it was given. */
-  give(listener: number, socket: Socket): void;
+  /** Hands a connection over. It answers by {@link ConnectionShare.took} with its number, in the order of what it was given. */
+  give(connection: number, listener: number, socket: Socket): void;
 }
 
 /** A connection that nobody serves yet. */
 interface Waiting {
+  /** Counted from 1, in the order of coming. */
+  readonly number: number;
   readonly listener: number;
   readonly socket: Socket;
+}
+
+/** One that was handed over, and not yet taken. */
+interface Given extends Waiting {
+  readonly givenAtMs: number;
 }
 
 /** Gives each connection to the next worker in turn. */
@@ -26,36 +33,66 @@ export interface ConnectionShare {
   listen(listeners: readonly Listener[]): Promise<readonly BoundAddress[]>;
   /** From now on this one takes its turn. */
   join(taker: Taker): void;
-  /** It serves the oldest connection that it was given: the one here is closed. */
-  took(taker: Taker): void;
+  /** It serves this connection: the one here is closed, and so are those before it, which never reached it. */
+  took(taker: Taker, connection: number): void;
   /** It gets no more. What it was given is still its own. */
   leave(taker: Taker): void;
   /** It is gone: what it was given and did not take goes to others. */
   lost(taker: Taker): void;
+  /** Connections that were accepted, and that nobody serves yet. */
+  unserved(): number;
   /** Accepts no more. */
   close(): void;
 }
 
 /** Connections that wait for a worker; above it, they are closed. */
 const MAX_WAITING = 4_096;
+/** Connections that one may have been given and not have taken: a worker that hangs must not eat up this process's descriptors. */
+const MAX_UNTAKEN = 1_024;
+/** So long one may take to take a connection, ms: it hangs, or had no descriptor for it, and its client should not wait for ever. */
+const TAKE_TIMEOUT_MS = 10_000;
 
-/** Makes the share; nobody takes connections yet, and nothing listens. */
-export function createConnectionShare(): ConnectionShare {
+/**
+ * Makes the share; nobody takes connections yet, and nothing listens.
+ * @param nowMs - a clock that never goes back; default: `performance.now`
+ */
+export function createConnectionShare(nowMs: () => number = () => performance.now()): ConnectionShare {
   /** In the order of their turns. */
   const takers: Taker[] = [];
-  const given = new Map<Taker, Waiting[]>();
+  const given = new Map<Taker, Given[]>();
   const waiting: Waiting[] = [];
   const servers: Server[] = [];
   let closed = false;
+  let accepted = 0;
 
-  const share = (connection: Waiting): void => {
-    const taker = takers.shift();
-    if (taker !== undefined) {
+  /** The next in turn that has room, and its turn is over. */
+  const nextTaker = (): Taker | undefined => {
+    for (const taker of takers) {
+      const untaken = given.get(taker) ?? [];
+      closeFirst(untaken, ({ givenAtMs }) => nowMs() - givenAtMs >= TAKE_TIMEOUT_MS);
+      if (untaken.length >= MAX_UNTAKEN) continue;
+      takers.splice(takers.indexOf(taker), 1);
       takers.push(taker);
-      given.get(taker)?.push(connection);
-      taker.give(connection.listener, connection.socket);
-    } else if (closed || waiting.length >= MAX_WAITING) connection.socket.destroy();
+      return taker;
+    }
+    return undefined;
+  };
+  const giveTo = (taker: Taker, connection: Waiting): void => {
+    given.get(taker)?.push({ ...connection, givenAtMs: nowMs() });
+    taker.give(connection.number, connection.listener, connection.socket);
+  };
+  const share = (connection: Waiting): void => {
+    const taker = nextTaker();
+    if (taker !== undefined) giveTo(taker, connection);
+    else if (closed || waiting.length >= MAX_WAITING) connection.socket.destroy();
     else waiting.push(connection);
+  };
+  const shareWaiting = (): void => {
+    while (waiting.length > 0) {
+      const taker = nextTaker();
+      if (taker === undefined) return;
+      for (const connection of waiting.splice(0, 1)) giveTo(taker, connection);
+    }
   };
   const leave = (taker: Taker): void => {
     const at = takers.indexOf(taker);
@@ -71,7 +108,8 @@ export function createConnectionShare(): ConnectionShare {
           (socket) => {
             // Its client left before anybody served it.
             socket.on('error', () => {});
-            share({ listener, socket });
+            accepted += 1;
+            share({ number: accepted, listener, socket });
           },
         );
         servers.push(server);
@@ -82,9 +120,13 @@ export function createConnectionShare(): ConnectionShare {
     join(taker) {
       takers.push(taker);
       given.set(taker, []);
-      for (const connection of waiting.splice(0)) share(connection);
+      shareWaiting();
     },
-    took: (taker) => void given.get(taker)?.shift()?.socket.destroy(),
+    took(taker, connection) {
+      // Without a descriptor left, a process loses what it is sent, and neither side hears of it.
+      closeFirst(given.get(taker) ?? [], ({ number }) => number <= connection);
+      shareWaiting();
+    },
     leave,
     lost(taker) {
       leave(taker);
@@ -92,12 +134,19 @@ export function createConnectionShare(): ConnectionShare {
       given.delete(taker);
       for (const connection of left) share(connection);
     },
+    unserved: () => [...given.values()].reduce((sum, { length }) => sum + length, waiting.length),
     close() {
       closed = true;
       for (const server of servers.splice(0)) server.close();
       for (const { socket } of waiting.splice(0)) socket.destroy();
     },
   };
+}
+
+/** Closes the connections at the front for which it holds, and takes them out. */
+function closeFirst(untaken: Given[], isOver: (connection: Given) => boolean): void {
+  const end = untaken.findIndex((connection) => !isOver(connection));
+  for (const { socket } of untaken.splice(0, end < 0 ? untaken.length : end)) socket.destroy();
 }
 
 function open(server: Server, where: Listener): Promise<BoundAddress> {

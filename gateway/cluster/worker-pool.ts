@@ -121,7 +121,7 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
         worker.serves.resolve();
         return;
       case 'took':
-        connections.took(worker);
+        connections.took(worker, message.connection);
         return;
       case 'failed':
         worker.serves.reject(new Error(message.message));
@@ -148,7 +148,8 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
       process,
       state: 'starting',
       serves: Promise.withResolvers(),
-      give: (listener, socket) => process.sendConnection({ kind: 'connection', listener }, socket),
+      give: (connection, listener, socket) =>
+        process.sendConnection({ kind: 'connection', connection, listener }, socket),
       tell: boundedTell((news, handedOver) => process.send({ kind: 'news', news }, handedOver)),
       servesSinceMs: Number.POSITIVE_INFINITY,
       whenCounted: undefined,
@@ -171,9 +172,12 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
     options.onEnded(worker, state === 'draining' ? 'drained' : 'died');
     if (state === 'draining' || stopping.signal.aborted) return;
     // Its place was taken by another already: a renewal whose worker did not come up.
-    if ([...running].some((other) => other.place === place)) return;
+    if (isTaken(place)) return;
     void replace(worker, { code, signal });
   };
+
+  const isTaken = (place: number): boolean =>
+    [...running].some((other) => other.place === place && other.state !== 'draining');
 
   const replace = async ({ place, servesSinceMs }: Running, end: WorkerEnd): Promise<void> => {
     const backoff = backoffs.get(place);
@@ -181,7 +185,8 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
     const pauseMs = Math.round(backoff?.next() ?? timing.maxPauseMs);
     log.error('a worker ended by itself; another takes its place', { worker: place, ...end, pauseMs });
     await wait(pauseMs, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
-    if (stopping.signal.aborted) return;
+    // Its place may have been taken meanwhile: by a renewal.
+    if (stopping.signal.aborted || isTaken(place)) return;
     launch(place)
       .serves.promise.then(() => log.info('a worker serves again', { worker: place }))
       // Its end is said above.

@@ -21,7 +21,7 @@ test('every message arrives as it was sent', () => {
   const toWorker: ToWorker[] = [
     { kind: 'start', worker: 2, ticketKeys: KEYS, config: CONFIG, version: 1 },
     { kind: 'reload', config: CONFIG, version: 7 },
-    { kind: 'connection', listener: 0 },
+    { kind: 'connection', connection: 1, listener: 0 },
     { kind: 'news', news: { kind: 'credited', accountId: HASH, paymentHash: HASH } },
     { kind: 'news', news: { kind: 'missed' } },
     { kind: 'taken', taken: [['challenges', '192.0.2.1', 3]] },
@@ -32,7 +32,7 @@ test('every message arrives as it was sent', () => {
   const fromWorker: FromWorker[] = [
     { kind: 'hello' },
     { kind: 'serving' },
-    { kind: 'took' },
+    { kind: 'took', connection: 9 },
     { kind: 'failed', reason: 'mismatch', message: 'the store …' },
     { kind: 'counted', scrape: '# …' },
     { kind: 'news', news: { kind: 'revoked', accountId: HASH } },
@@ -52,7 +52,8 @@ test('what is none of the messages is read as none', () => {
     { kind: 'start', worker: 1, ticketKeys: KEYS, config: {}, version: 1 },
     { kind: 'start', worker: 1, ticketKeys: KEYS.subarray(1), config: CONFIG, version: 1 },
     { kind: 'reload', config: CONFIG, version: 1.5 },
-    { kind: 'connection', listener: -1 },
+    { kind: 'connection', connection: 1, listener: -1 },
+    { kind: 'connection', connection: 0, listener: 1 },
     { kind: 'news', news: { kind: 'credited', accountId: HASH } },
     { kind: 'news', news: { kind: 'revoked', accountId: HASH.toUpperCase() } },
     { kind: 'taken', taken: [['challenges', 'a', -1]] },

@@ -10,6 +10,7 @@ import {
 import { eventually } from '../e2e/scene.ts';
 
 interface Given {
+  readonly connection: number;
   readonly listener: number;
   readonly socket: Socket;
 }
@@ -17,11 +18,11 @@ interface Given {
 /** Somebody who is given connections, and says nothing by itself. */
 function openTaker(): Taker & { readonly given: Given[] } {
   const given: Given[] = [];
-  return { given, give: (listener, socket) => void given.push({ listener, socket }) };
+  return { given, give: (connection, listener, socket) => void given.push({ connection, listener, socket }) };
 }
 
-async function openShare(t: TestContext, hosts: readonly string[] = ['127.0.0.1']) {
-  const share = createConnectionShare();
+async function openShare(t: TestContext, hosts: readonly string[] = ['127.0.0.1'], nowMs = () => 0) {
+  const share = createConnectionShare(nowMs);
   const addresses = await share.listen(hosts.map((host) => ({ host, port: 0 })));
   const clients: Socket[] = [];
   t.after(() => {
@@ -74,7 +75,7 @@ test('the end here is closed when a connection was taken, and not before', async
   await connect();
   await connect();
   await untilGiven(2, taker);
-  share.took(taker);
+  share.took(taker, taker.given[0]?.connection ?? 0);
   assert.deepEqual(
     taker.given.map(({ socket }) => socket.destroyed),
     [true, false],
@@ -88,7 +89,7 @@ test('what one that is gone had not taken goes to another, and waits when there 
   await connect();
   await connect();
   await untilGiven(2, first);
-  share.took(first);
+  share.took(first, first.given[0]?.connection ?? 0);
   share.lost(first);
   const early = await connect();
   const [second] = join(share, 1);
@@ -97,6 +98,59 @@ test('what one that is gone had not taken goes to another, and waits when there 
   assert.ok(second.given.every(({ socket }) => !socket.destroyed));
   assert.equal(second.given[0]?.socket, first.given[1]?.socket);
   assert.equal(early.destroyed, false);
+});
+
+test('what never reached a worker is closed when the next one has: the others are not mistaken for it', async (t) => {
+  const { share, connect } = await openShare(t);
+  const [taker] = join(share, 1);
+  assert.ok(taker);
+  const lost = await connect();
+  await untilGiven(1, taker);
+  await connect();
+  await connect();
+  await untilGiven(3, taker);
+  assert.equal(share.unserved(), 3);
+  const closed = once(lost.resume(), 'close');
+  share.took(taker, taker.given[1]?.connection ?? 0);
+  await closed;
+  assert.deepEqual(
+    taker.given.map(({ socket }) => socket.destroyed),
+    [true, true, false],
+  );
+  assert.equal(share.unserved(), 1);
+});
+
+test('one that hangs keeps no client waiting for ever', async (t) => {
+  let nowMs = 0;
+  const { share, connect } = await openShare(t, ['127.0.0.1'], () => nowMs);
+  const [taker] = join(share, 1);
+  assert.ok(taker);
+  await connect();
+  await untilGiven(1, taker);
+  nowMs = 10_000;
+  await connect();
+  await untilGiven(2, taker);
+  assert.deepEqual(
+    taker.given.map(({ socket }) => socket.destroyed),
+    [true, false],
+  );
+});
+
+test('one that hangs is given so many and no more, and when it takes again those who wait', async (t) => {
+  const { share, connect } = await openShare(t);
+  const [hanging] = join(share, 1);
+  assert.ok(hanging);
+  for (let n = 0; n < 1_024; n += 1) await connect();
+  await untilGiven(1_024, hanging);
+  await connect();
+  await eventually(() => share.unserved() === 1_025);
+  assert.equal(hanging.given.length, 1_024);
+  share.took(hanging, hanging.given[0]?.connection ?? 0);
+  assert.equal(hanging.given.length, 1_025);
+  const [other] = join(share, 1);
+  assert.ok(other);
+  await connect();
+  await untilGiven(1, other);
 });
 
 test('one that leaves gets no more, and keeps what it was given', async (t) => {
@@ -109,7 +163,7 @@ test('one that leaves gets no more, and keeps what it was given', async (t) => {
   for (let n = 0; n < 4; n += 1) await connect();
   await untilGiven(5, leaving, staying);
   assert.ok(staying.given.length >= 4);
-  share.took(leaving);
+  for (const { connection } of leaving.given) share.took(leaving, connection);
   assert.equal(leaving.given[0]?.socket.destroyed ?? true, true);
 });
 

@@ -121,6 +121,41 @@ test('a renewal whose worker does not come up leaves the old one serving', async
   pool.kill();
 });
 
+test('a renewal that comes while a worker is about to be replaced leaves one in its place', async () => {
+  const { pool, played, lines } = openPool(1, { timing: { firstPauseMs: 40, maxPauseMs: 40 } });
+  const started = pool.start();
+  played[0]?.say({ kind: 'serving' });
+  await started;
+  played[0]?.end();
+  await eventually(() => lines.some((line) => line.includes('another takes its place')));
+  const renewed = pool.renew();
+  await eventually(() => played.length === 2);
+  played[1]?.say({ kind: 'serving' });
+  await renewed;
+  // A timer that was set later, and for longer, rings after the one of the pause.
+  await new Promise((resolve) => setTimeout(resolve, 41));
+  assert.deepEqual([played.length, pool.serving()], [2, 1]);
+  pool.kill();
+});
+
+test('a new worker that dies while the one before it finishes is replaced', async () => {
+  const { pool, played } = openPool(1, { timing: { firstPauseMs: 2, maxPauseMs: 2 } });
+  const started = pool.start();
+  played[0]?.say({ kind: 'serving' });
+  await started;
+  const renewed = pool.renew();
+  await eventually(() => played.length === 2);
+  played[1]?.say({ kind: 'serving' });
+  await eventually(() => played[0]?.heard.some(({ kind }) => kind === 'drain') ?? false);
+  played[1]?.end();
+  await eventually(() => played.length === 3);
+  played[2]?.say({ kind: 'serving' });
+  assert.equal(pool.serving(), 1);
+  played[0]?.end({ code: 0 });
+  await renewed;
+  pool.kill();
+});
+
 test('one that does not answer holds up neither the counts nor the end', async () => {
   const { pool, played, ended } = openPool(2, {
     timing: { countTimeoutMs: 10, endGraceMs: 10 },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -78,6 +79,18 @@ describe('two workers on one ledger', () => {
     assert.equal(answers.filter(({ status }) => status === 200).length, 1);
     assert.equal(answers.filter(({ status }) => status === 402).length, 11);
     assert.equal(served, before + 1);
+  });
+
+  it('count the connections that are open at both', async () => {
+    const open = async (): Promise<number | undefined> =>
+      (await gateway.metrics()).all.get('sluice_connections');
+    const { hostname, port } = new URL(gateway.url);
+    const connect = () => net.connect(Number(port), hostname).on('error', () => {});
+    const sockets = Array.from({ length: 50 }, connect);
+    // A few that earlier requests have left may be open beside them.
+    await eventually(async () => ((await open()) ?? 0) >= 50, 30_000);
+    for (const socket of sockets) socket.destroy();
+    await eventually(async () => ((await open()) ?? 50) < 25, 30_000);
   });
 
   it('resume a held stream of one by a top-up through the other', async () => {
