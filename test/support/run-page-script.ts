@@ -94,7 +94,7 @@ export function runPageScript(options: PageOptions): PageRun {
     setTimeout: (run: () => void, ms: number) => (ms >= 5000 ? 0 : setImmediate(run)),
   });
   const script = /<script nonce="[^"]+">([\s\S]*?)<\/script>/.exec(options.html)?.[1] ?? '';
-  runInContext(script, context, { timeout: 1000 });
+  runInContext(script, context, { timeout: 30_000 });
   return {
     byId,
     storage,
