@@ -104,19 +104,27 @@ function print(credential: Credential, url: URL, options: KeyBuyOptions, io: Io)
     `cost: ${formatMsat(msat(paidMsat + feeMsat))}${unit}${balanceMsat === undefined ? '' : `, ${formatMsat(balanceMsat)} to spend`}` +
       `${expiresAt === undefined ? '' : `, until ${expiresAt}`}`,
     'Use it as an API key, or as a bearer token:',
-    `  OPENAI_BASE_URL=${baseUrlOf(url)} OPENAI_API_KEY=<the key> your-program`,
-    `  new OpenAI({ baseURL: '${baseUrlOf(url)}', apiKey: '<the key>' })`,
+    ...(isOpenAiUrl(url)
+      ? [
+          `  OPENAI_BASE_URL=${baseUrlOf(url)} OPENAI_API_KEY=<the key> your-program`,
+          `  new OpenAI({ baseURL: '${baseUrlOf(url)}', apiKey: '<the key>' })`,
+        ]
+      : []),
     `  curl -H "Authorization: Bearer <the key>" ${url.href}`,
     `What is left: curl -H "Authorization: Bearer <the key>" ${url.origin}/.l402/account`,
   ];
   for (const line of lines) say(io, line);
 }
 
+/** The operations that SDKs of the OpenAI kind add to their base URL. */
+const OPERATION = /\/(?:chat\/completions|completions|embeddings|responses|models|messages)\/?$/;
+
+function isOpenAiUrl({ pathname }: URL): boolean {
+  return OPERATION.test(pathname) || /\/v1\/?$/.test(pathname);
+}
+
 /** The base URL that SDKs of the OpenAI kind want: without the operation that they add themselves. */
 export function baseUrlOf({ origin, pathname }: URL): string {
-  const base = pathname.replace(
-    /\/(?:chat\/completions|completions|embeddings|responses|models|messages)\/?$/,
-    '',
-  );
+  const base = pathname.replace(OPERATION, '');
   return `${origin}${base.replace(/\/$/, '')}`;
 }

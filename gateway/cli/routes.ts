@@ -1,6 +1,8 @@
 import { METHODS } from 'node:http';
 import type { Command } from 'commander';
 import type { ServiceConfig } from '../../config/config.ts';
+import { demoConfig } from '../../config/demo.ts';
+import { findConfigSource } from '../../config/load.ts';
 import { GatewayError } from '../errors.ts';
 import type { RouteExplanation } from '../flow/explain-route.ts';
 import { compileRoutes } from '../flow/match-service.ts';
@@ -8,6 +10,9 @@ import { describePrice } from '../pricing/describe-price.ts';
 import { loadForOperator } from './check-config.ts';
 import type { OperatorIo } from './io.ts';
 import { formatDeposit, formatMatch, formatServices, formatTable } from './print-table.ts';
+
+/** The demo API gets a free port at each start: this stands for it. */
+const DEMO_UPSTREAM = 'http://demo';
 
 /** `sluice routes METHOD URL`: which service answers, at what price, where it is forwarded to, and why no other. Exit code 1 when none does. */
 export function registerRoutes(program: Command, io: OperatorIo): void {
@@ -18,9 +23,18 @@ export function registerRoutes(program: Command, io: OperatorIo): void {
     .argument('[url]', 'a path, or an http(s) URL when the host matters')
     .option('-c, --config <file>', 'configuration file (default: ./sluice.yaml)')
     .action((method: string | undefined, url: string | undefined, options: { readonly config?: string }) => {
-      const loaded = loadForOperator(options.config, io);
-      if (loaded !== undefined) explainRequest(loaded.config.services, method, url, io);
+      const services = servicesToExplain(options.config, io);
+      if (services !== undefined) explainRequest(services, method, url, io);
     });
+}
+
+/** Without a file the gateway sells the demo, and so that is what there is to explain. */
+function servicesToExplain(file: string | undefined, io: OperatorIo): readonly ServiceConfig[] | undefined {
+  if (file === undefined && findConfigSource({ cwd: io.cwd }).kind === 'demo') {
+    io.stderr.write('There is no sluice.yaml here: this is what the demo sells.\n');
+    return demoConfig(DEMO_UPSTREAM).services;
+  }
+  return loadForOperator(file, io)?.config.services;
 }
 
 function explainRequest(

@@ -30,5 +30,8 @@ export function sendJson(response: ServerResponse, status: number, body: object)
 
 /** There is nothing of that name. */
 export function sendNotFound(response: ServerResponse): void {
-  sendJson(response, 404, { error: 'The demo API has nothing here.' });
+  sendJson(response, 404, {
+    error: 'The demo API has nothing here.',
+    try: ['/quote', '/pack/weather', '/pack/dice', '/library/book.txt', '/free/hello', '/live'],
+  });
 }

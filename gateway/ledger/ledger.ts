@@ -258,7 +258,8 @@ async function admit({ store, storeName, keyFingerprints }: LedgerOptions): Prom
   if (kind !== 'unknown') return;
   throw new StoreMismatchError(
     `The store at ${storeName} was written with another master key: no credential sold so far would be recognised. Restore ` +
-      'the key file or the configured keys, or run `sluice store new-generation`: credit sold so far is then void.',
+      'the key file or the configured keys; a further gateway on this store needs the key of the first one (its master.key, or the same ' +
+      '`masterKeys`). If that key is lost, run `sluice store new-generation`: credit sold so far is then void.',
   );
 }
 

@@ -59,3 +59,13 @@ test('a target that the gateway refuses, and a method that is none, are said', a
   assert.equal(method.code, 1);
   assert.match(method.stderr, /^GETT is not a method/);
 });
+
+test('without a file the demo is explained, as it is what the gateway sells then', async (t) => {
+  const { stdout, stderr, code } = await run(folder(t), ['routes', 'GET', '/pack/weather']);
+  assert.equal(code, 0);
+  assert.match(
+    stdout,
+    /^GET \/pack\/weather\nService {4}pack\nPrice {6}50 sat for 100 calls\nGoes to {4}http:\/\/demo\/pack\/weather\n/,
+  );
+  assert.match(stderr, /what the demo sells/);
+});

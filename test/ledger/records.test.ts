@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -73,6 +73,15 @@ test('a store that a gateway has open can not be had alone, though the gateway i
   });
   await assert.rejects(other, /it is locked by another process/);
   await records.close();
+});
+
+test('a file that is not there is said, and not made', async (t) => {
+  const { file, store } = await filled(t);
+  await store.close();
+  for (const lock of ['alone', 'snapshot'] as const) {
+    assert.throws(() => openSqliteRecords(`${file}x`, lock), /There is no file .*ledger\.dbx\./);
+  }
+  assert.equal(existsSync(`${file}x`), false);
 });
 
 test('a store that was retired is another one: what was sold from it is void there', async (t) => {

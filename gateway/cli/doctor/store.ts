@@ -156,7 +156,7 @@ function checkKeys({ keyFingerprints }: StoreFacts, keys: Keys, { dataDir }: Con
   return [
     say.problem(
       'the store was written with another master key: no credential sold so far would be recognised',
-      `restore the key file or the configured keys, ${NEW_GENERATION}`,
+      `restore the key file or the configured keys (all gateways on a store have the same), ${NEW_GENERATION}`,
     ),
   ];
 }

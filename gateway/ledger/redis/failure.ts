@@ -34,7 +34,7 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
     'its sentinels do not know a master of that name: check `master`',
   ],
   [/unknown command.*sentinel/i, 'what is configured as a sentinel is a plain Redis: check `sentinels`'],
-  [/ECONNREFUSED/, 'nobody listens there: is it running, and is the port right?'],
+  [/ECONNREFUSED/, 'nobody listens there: see whether it runs, and on this port'],
   [/ENOTFOUND|EAI_AGAIN/, 'its host name is not known'],
   [/EHOSTUNREACH|ENETUNREACH/, 'its host can not be reached from here'],
   [

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AccountRecord, CreditRecord, LedgerRecords, StoreSettings } from '../records.ts';
@@ -29,9 +30,11 @@ export interface SqliteRecords extends LedgerRecords {
 
 /**
  * Opens a SQLite store for reading it as a whole.
- * @throws StoreError `unavailable` when a gateway has it open and it is wanted alone
+ * @throws StoreError `unavailable` when there is no such file, or a gateway has it open and it is wanted alone
  */
 export function openSqliteRecords(file: string, lock: RecordsLock): SqliteRecords {
+  // To be alone SQLite has to write, and so it would make the file that a mistyped name stands for.
+  if (!existsSync(file)) throw new StoreError('unavailable', `There is no file ${file}.`);
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(file, { readOnly: lock === 'snapshot', timeout: LOCK_WAIT_MS });
