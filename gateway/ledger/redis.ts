@@ -1,9 +1,10 @@
+import type { Acknowledge } from './redis/acknowledge.ts';
 import { integerAt, wordAt, wordsOf } from './redis/answers.ts';
 import { books } from './redis/books.ts';
 import type { RedisClient } from './redis/connect.ts';
 import { credits } from './redis/credits.ts';
 import { debits } from './redis/debits.ts';
-import { type Acknowledge, createEngine, type Engine } from './redis/engine.ts';
+import { createEngine, type Engine } from './redis/engine.ts';
 import { cursors, identity, revocations, writeProofs } from './redis/identity.ts';
 import { judgeFailure } from './redis/judge-failure.ts';
 import { DEFAULT_KEY_PREFIX, keyNames } from './redis/key-names.ts';

@@ -17,13 +17,16 @@ import { clientOn } from './redis-backend.ts';
 /** Words of the script that raises the proof, and of no other. */
 const RAISES_PROOF = 'tonumber(string.sub(proof, 34)) < tonumber(ARGV[2])';
 
-/** Has something happen once, before a client sends a command that holds this text. */
+/** Has something happen once, before a client sends a command that holds this text; what comes after it waits for that too. */
 function beforeSending(client: RedisClient, words: string, work: () => Promise<void>): void {
   assert.ok(!(client instanceof Cluster));
   const send = client.sendCommand.bind(client);
-  client.sendCommand = async (command, stream) => {
-    if (command.args.some((arg) => String(arg).includes(words))) await work();
-    return send(command, stream);
+  let done: Promise<void> | undefined;
+  client.sendCommand = (command, stream) => {
+    if (command.args.some((arg) => String(arg).includes(words))) done ??= work();
+    if (done === undefined) return send(command, stream);
+    done.then(() => send(command, stream)).catch(() => {});
+    return command.promise;
   };
 }
 

@@ -85,7 +85,7 @@ async function busPort(server: RedisServer): Promise<number> {
 }
 
 async function ownerOf(servers: readonly RedisServer[], key: string): Promise<RedisServer> {
-  const asked = servers.find(({ running }) => running);
+  const asked = servers.find(({ running, paused }) => running && !paused);
   const slot = Number(await asked?.call('CLUSTER', 'KEYSLOT', key));
   const ranges = await asked?.call('CLUSTER', 'SLOTS');
   for (const range of Array.isArray(ranges) ? ranges : []) {

@@ -29,6 +29,8 @@ export interface RedisServer {
   /** Where its data, log and certificate are. */
   readonly folder: string;
   readonly running: boolean;
+  /** It hangs, see {@link RedisServer.pause}. */
+  readonly paused: boolean;
   /** Sends one command over a connection of its own. */
   call(...command: string[]): Promise<unknown>;
   /** Ends it as a power cut does, without any warning. */
@@ -73,6 +75,7 @@ async function makeServer(program: string, options: RedisServerOptions): Promise
   const connection = connectionOf(port, options);
   let child: ReturnType<typeof spawn> | undefined;
   let ended: Promise<void> = Promise.resolve();
+  let paused = false;
 
   const server: RedisServer = {
     host: '127.0.0.1',
@@ -81,10 +84,14 @@ async function makeServer(program: string, options: RedisServerOptions): Promise
     get running() {
       return child !== undefined && child.exitCode === null && child.signalCode === null;
     },
+    get paused() {
+      return paused;
+    },
     call: (...command) => callOnce(connection, command),
     async start() {
       const log = openSync(path.join(folder, 'log'), 'a');
       const role = options.isSentinel ? ['--sentinel'] : [];
+      paused = false;
       child = spawn(program, ['redis.conf', ...role], { cwd: folder, stdio: ['ignore', log, log] });
       closeSync(log);
       ended = endWithUs(child);
@@ -98,8 +105,13 @@ async function makeServer(program: string, options: RedisServerOptions): Promise
       await rm(path.join(folder, 'data'), { recursive: true, force: true });
       await mkdir(path.join(folder, 'data'));
     },
-    pause: () => void child?.kill('SIGSTOP'),
-    resume: () => void child?.kill('SIGCONT'),
+    pause() {
+      paused = child?.kill('SIGSTOP') ?? false;
+    },
+    resume() {
+      child?.kill('SIGCONT');
+      paused = false;
+    },
     async stop() {
       await server.kill();
       await rm(folder, { recursive: true, force: true });

@@ -1,21 +1,13 @@
 import { performance } from 'node:perf_hooks';
+import type { ChainableCommander } from 'ioredis';
 import { StoreError } from '../store.ts';
+import { type Acknowledge, acknowledgedWrites } from './acknowledge.ts';
 import type { RedisClient } from './connect.ts';
 import { closeRedis } from './connect.ts';
 import { damaged, judgeFailure, mismatch } from './judge-failure.ts';
 import type { KeyNames } from './key-names.ts';
 import { mismatchOf, type Proofs } from './proofs.ts';
 import { defineScripts, type RunScript, type ScriptName } from './scripts.ts';
-
-/** How many replicas must have what may not be lost, and how long they may take, ms. */
-export interface Acknowledge {
-  /** A client of its own: WAIT holds up everything behind it on its connection, and counts what was written over that connection. */
-  readonly client: RedisClient;
-  readonly replicas: number;
-  readonly timeoutMs: number;
-  /** Also on the disk of the master (WAITAOF, Redis 7.2): for `appendonly yes` with `appendfsync everysec`. */
-  readonly fsync?: boolean;
-}
 
 /** What the verbs of the store run on. */
 export interface Engine {
@@ -29,8 +21,8 @@ export interface Engine {
   run(script: ScriptName, ...keysAndArgs: string[]): Promise<string>;
   /** As {@link Engine.run}, and resolves when as many replicas as configured have what it wrote to the slot of its first key. */
   runStrongly(script: ScriptName, ...keysAndArgs: string[]): Promise<string>;
-  /** {@link Engine.runStrongly} for what is no script. */
-  strongly<T>(key: string, work: (client: RedisClient) => Promise<T>): Promise<T>;
+  /** {@link Engine.runStrongly} for one command that is no script, and writes to `key`. */
+  strongly(key: string, command: (pipeline: ChainableCommander) => void): Promise<void>;
   readonly client: RedisClient;
   /** An answer that this program does not give. */
   damaged(): StoreError;
@@ -114,46 +106,25 @@ function stringsOnly(
   };
 }
 
-type StrongSide = Pick<Engine, 'runStrongly' | 'strongly'>;
-
+/** Without replicas to wait for, a strong write is one like all others. */
 function strongSide(
   { client, name, acknowledge, proofs }: EngineOptions,
   runWeakly: (script: ScriptName, keysAndArgs: readonly string[]) => Promise<string>,
-): StrongSide {
-  if (acknowledge === undefined) {
+): Pick<Engine, 'runStrongly' | 'strongly'> {
+  if (acknowledge !== undefined) {
+    const writes = acknowledgedWrites(acknowledge, { proofs, name });
     return {
-      runStrongly: (script, ...keysAndArgs) => runWeakly(script, keysAndArgs),
-      strongly: (_key, work) => work(client),
+      runStrongly: (script, ...keysAndArgs) => writes.run(script, keysAndArgs),
+      strongly: async (key, command) => void (await writes.send(key, command)),
     };
   }
-  const run = stringsOnly(defineScripts(acknowledge.client, proofs), name);
-  const strongly = async <T>(key: string, work: (client: RedisClient) => Promise<T>): Promise<T> => {
-    const answer = await work(acknowledge.client);
-    await acknowledged(key, name, acknowledge);
-    return answer;
-  };
   return {
-    strongly,
-    runStrongly: (script, ...keysAndArgs) => strongly(keysAndArgs[0] ?? '', () => run(script, keysAndArgs)),
+    runStrongly: (script, ...keysAndArgs) => runWeakly(script, keysAndArgs),
+    async strongly(_key, command) {
+      const pipeline = client.pipeline();
+      command(pipeline);
+      const [[error] = []] = (await pipeline.exec()) ?? [];
+      if (error) throw error;
+    },
   };
-}
-
-async function acknowledged(
-  key: string,
-  name: string,
-  { client, replicas, timeoutMs, fsync = false }: Acknowledge,
-): Promise<void> {
-  // On a Cluster, a command without a key goes along with the one before it, to the node of that key.
-  const pipeline = client.pipeline().exists(key);
-  if (fsync) pipeline.call('WAITAOF', '1', String(replicas), String(timeoutMs));
-  else pipeline.wait(replicas, timeoutMs);
-  const [, [error, answer] = []] = (await pipeline.exec()) ?? [];
-  if (error) throw error;
-  const [onDisk, got] = Array.isArray(answer) ? answer.map(Number) : [1, Number(answer)];
-  if ((got ?? 0) >= replicas && onDisk === 1) return;
-  throw new StoreError(
-    'unavailable',
-    `The store at ${name} has written it, but ${got ?? 0} of ${replicas} replicas acknowledged it within ${timeoutMs} ms: ` +
-      'look at its replicas.',
-  );
 }

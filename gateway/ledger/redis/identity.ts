@@ -1,3 +1,4 @@
+import type { ChainableCommander } from 'ioredis';
 import { checkAccountId, checkCursor, checkFingerprints, checkRevocation, MAX_PAGE } from '../check-input.ts';
 import { type Revocation, type Store, StoreError } from '../store.ts';
 import { randomGeneration } from '../verbs/identity.ts';
@@ -46,7 +47,8 @@ export function identity(engine: Engine, clock: RedisClock): Identity {
         const epoch = integerAt([await engine.runStrongly('next-epoch', keys.settings)], 0);
         // On a Cluster that would be 16,384 writes: there, the settings alone tell an older copy.
         const isSingle = !isClusterClient(engine.client);
-        if (isSingle) await engine.strongly(keys.settings, (client) => engine.proofs.raise(client, epoch));
+        const raise = (pipeline: ChainableCommander): void => engine.proofs.addRaise(pipeline, epoch);
+        if (isSingle) await engine.strongly(keys.settings, raise);
         await replicated(engine);
         if (isSingle) engine.proofs.wantEpoch(epoch);
         return epoch;

@@ -61,7 +61,9 @@ async function putOffer(engine: Engine, asked: Offer, maxOutstanding: number): P
     const refusal = await admit(engine, asked, maxOutstanding);
     if (refusal !== undefined) return refusal;
     const list = keys.openOffers(asked.paymentHash);
-    await engine.strongly(list, (strong) => strong.zadd(list, asked.creditExpiresAtSec, asked.paymentHash));
+    await engine.strongly(list, (pipeline) => {
+      pipeline.zadd(list, asked.creditExpiresAtSec, asked.paymentHash);
+    });
   }
   const args = [engine.clock(), String(asked.creditExpiresAtSec), offerText(asked)];
   const kind = kindOf(wordsOf(await engine.runStrongly('put-offer', key, ...args)), [

@@ -1,4 +1,4 @@
-import { Cluster } from 'ioredis';
+import { type ChainableCommander, Cluster } from 'ioredis';
 import type { RedisClient } from './connect.ts';
 import { slotOf, slotTags } from './slots.ts';
 import { writeTogether } from './write-together.ts';
@@ -70,6 +70,8 @@ export interface Proofs {
   write(client: RedisClient, generation: string): Promise<void>;
   /** Raises every proof that is there. @returns how many slots had lost theirs */
   raise(client: RedisClient, epoch: number): Promise<number>;
+  /** Has a pipeline raise the proof of one server, as {@link Proofs.raise} does. */
+  addRaise(pipeline: ChainableCommander, epoch: number): void;
   /**
    * On a Cluster, reads the proofs of some slots of every node, and of those that were missing at the last time. On one server, the
    * scripts do.
@@ -97,6 +99,9 @@ export function createProofs(options: { readonly keyPrefix: string; readonly isC
     },
     write: (client, generation) =>
       eachBatch(client, bySlot, async (key) => void (await client.eval(WRITE, 1, key, generation))),
+    addRaise(pipeline, epoch) {
+      pipeline.eval(RAISE, 1, single, wanted[0], String(epoch));
+    },
     async check(client) {
       if (!isCluster) return;
       const [generation] = wanted;

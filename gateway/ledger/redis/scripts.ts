@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { RedisClient } from './connect.ts';
 import { guardScript, type Proofs } from './proofs.ts';
@@ -60,6 +61,46 @@ function nameIn(client: ScriptName): string {
   return `sluice-${client}`;
 }
 
+/** A script as servers are sent it. */
+interface ScriptText {
+  readonly lua: string;
+  readonly sha: string;
+  /** Of the script itself. */
+  readonly keys: number;
+  /** It takes one key more, and two arguments: those of the proof. */
+  readonly isGuarded: boolean;
+}
+
+const texts = new Map<ScriptName, ScriptText>();
+
+function textOf(name: ScriptName): ScriptText {
+  const known = texts.get(name);
+  if (known !== undefined) return known;
+  const { keys, after, makesStore }: ScriptSource = SCRIPTS[name];
+  const body = [...after, name].map(sourceOf).join('\n');
+  const isGuarded = makesStore !== true;
+  const lua = isGuarded ? guardScript(body) : body;
+  const text = { lua, sha: createHash('sha1').update(lua).digest('hex'), keys, isGuarded };
+  texts.set(name, text);
+  return text;
+}
+
+/** A call of a script, for who sends EVAL and EVALSHA himself: `args` are keys and arguments, with those of the proof. */
+export function prepareScript(
+  proofs: Proofs,
+  name: ScriptName,
+  keysAndArgs: readonly string[],
+): {
+  readonly lua: string;
+  readonly sha: string;
+  readonly keyCount: number;
+  readonly args: readonly string[];
+} {
+  const { lua, sha, keys, isGuarded } = textOf(name);
+  const args = isGuarded ? guarded(proofs, keys, keysAndArgs) : keysAndArgs;
+  return { lua, sha, keyCount: isGuarded ? keys + 1 : keys, args };
+}
+
 /**
  * Teaches a client the scripts of the store. It sends EVALSHA; a server that does not know the script (any more) is sent its text.
  */
@@ -67,13 +108,8 @@ export function defineScripts(client: RedisClient, proofs: Proofs): RunScript {
   const aboutToWrite = writeTogether(client);
   const runs = new Map<ScriptName, (keysAndArgs: readonly string[]) => Promise<unknown>>();
   for (const name of Object.keys(SCRIPTS) as ScriptName[]) {
-    const { keys, after, makesStore }: ScriptSource = SCRIPTS[name];
-    const body = [...after, name].map(sourceOf).join('\n');
-    const isGuarded = makesStore !== true;
-    const command = defineScript(client, nameIn(name), {
-      lua: isGuarded ? guardScript(body) : body,
-      numberOfKeys: isGuarded ? keys + 1 : keys,
-    });
+    const { lua, keys, isGuarded } = textOf(name);
+    const command = defineScript(client, nameIn(name), { lua, numberOfKeys: isGuarded ? keys + 1 : keys });
     runs.set(name, (given) => command(isGuarded ? guarded(proofs, keys, given) : given));
   }
   return (name, keysAndArgs) => {
