@@ -61,8 +61,7 @@ export function createUnsettled(deps: UnsettledDeps): Unsettled {
       try {
         await verb();
       } catch (error) {
-        const unknown = error instanceof StoreError && error.code === 'unavailable';
-        if (!unknown || waiting.length >= MAX_WAITING) deps.onGivenUp(error);
+        if (!mayHoldLater(error) || waiting.length >= MAX_WAITING) deps.onGivenUp(error);
         else waiting.push({ verb, untilMs: deps.nowMs() + deps.keepMs });
       }
     },
@@ -74,4 +73,9 @@ export function createUnsettled(deps: UnsettledDeps): Unsettled {
         deps.onGivenUp(new StoreError('unavailable', 'the gateway stopped before the store was back'));
     },
   };
+}
+
+/** The store is away, or another one is in its place until the operator brings it back. */
+function mayHoldLater(error: unknown): boolean {
+  return error instanceof StoreError && (error.code === 'unavailable' || error.code === 'mismatch');
 }

@@ -159,7 +159,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const stopListening = bus.subscribe(({ kind }) => {
     // The store, not the message, says who is revoked.
     if (kind !== 'revoked' && kind !== 'missed') return;
-    revocations.refresh().catch((error: unknown) => onError('revocations', error));
+    const heard = kind === 'missed' ? revocations.reread() : revocations.refresh();
+    heard.catch((error: unknown) => onError('revocations', error));
   });
   return {
     ...verbsOf(store, revocations, bus, identity),

@@ -36,6 +36,19 @@ test('a refund that the store could not take is repeated until it holds', async 
   assert.deepEqual([store.refunds, unsettled.size(), givenUp.length], [1, 0, 0]);
 });
 
+test('a refund that met a store without its data is repeated when the data is back', async () => {
+  const { unsettled, givenUp } = open();
+  const store = { isEmpty: true, refunds: 0 };
+  await unsettled.settle(async () => {
+    if (store.isEmpty) throw new StoreError('mismatch', 'it has lost its data');
+    store.refunds += 1;
+  });
+  await unsettled.retry();
+  store.isEmpty = false;
+  await unsettled.retry();
+  assert.deepEqual([store.refunds, unsettled.size(), givenUp.length], [1, 0, 0]);
+});
+
 test('what can never hold is given up at once and said', async () => {
   const { unsettled, givenUp } = open();
   await unsettled.settle(() => Promise.reject(new StoreError('invalid', 'a bug')));

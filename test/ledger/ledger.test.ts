@@ -3,6 +3,7 @@ import { copyFile, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type BusNews, noBus } from '../../gateway/bus/bus.ts';
 import {
   acceptCopy,
   type Ledger,
@@ -206,6 +207,33 @@ test('a revocation made elsewhere reaches the ledger by its poll', async () => {
   assert.equal(ledger.isRevoked(ALICE), true);
   assert.equal(ledger.isRevoked(BOB), false);
   await store.revoke(BOB, untilSec);
+  while (!ledger.isRevoked(BOB)) await nextTurn();
+  await ledger.close();
+});
+
+test('a revocation that got the number of one which a failover forgot is heard of all the same', async () => {
+  const store = createMemoryStore({ nowMs: Date.now });
+  const untilSec = Math.floor(Date.now() / 1000) + DAY_SEC;
+  const revoked = { accountId: ALICE, untilSec, sequence: 1 };
+  let tell = (_news: BusNews): void => {};
+  const ledger = await openLedger({
+    store: {
+      ...store,
+      revocationsAfter: async (sequence) => (sequence < revoked.sequence ? [{ ...revoked }] : []),
+    },
+    bus: {
+      ...noBus(),
+      subscribe(listener) {
+        tell = listener;
+        return () => {};
+      },
+    },
+    ...{ storeName: 'memory', keyFingerprints: KEYS, nowMs: Date.now, revocationPollMs: 1 },
+  });
+  assert.equal(ledger.isRevoked(ALICE), true);
+  // The replica that was promoted has not heard of it.
+  revoked.accountId = BOB;
+  tell({ kind: 'missed' });
   while (!ledger.isRevoked(BOB)) await nextTurn();
   await ledger.close();
 });

@@ -26,7 +26,11 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [/\bBUSY\b/, 'it is busy with a script that does not end'],
   [/cluster support disabled/i, 'it is not a Cluster: configure `url` in place of `cluster`'],
   [/\bCLUSTERDOWN\b/, 'its Cluster is down: a master is missing, or slots are not served'],
-  [/\b(MOVED|ASK|CROSSSLOT|TRYAGAIN)\b/, 'it is a node of a Cluster: configure `cluster` in place of `url`'],
+  [
+    /Too many Cluster redirections|\bTRYAGAIN\b/,
+    'a part of its Cluster (a slot) is being moved to another node: what lies there waits until it is',
+  ],
+  [/\b(MOVED|ASK|CROSSSLOT)\b/, 'it is a node of a Cluster: configure `cluster` in place of `url`'],
   [/max number of clients/i, 'it has too many clients (maxclients)'],
   [/protected mode/i, 'it is in protected mode: give it a password, or bind it to an address of its own'],
   [
