@@ -1,12 +1,4 @@
-import {
-  addCounts,
-  countsOf,
-  mergeScrapes,
-  notBelow,
-  readScrape,
-  type Scrape,
-  writeScrape,
-} from '../observe/merge-scrapes.ts';
+import { addCounts, mergeScrapes, readScrape, type Scrape, writeScrape } from '../observe/merge-scrapes.ts';
 import { METRICS } from '../observe/metric-table.ts';
 import type { Metrics, ServiceCounters } from '../observe/metrics.ts';
 
@@ -33,7 +25,6 @@ export interface ClusterMetrics {
 export function clusterMetrics(own: Metrics, askAll: () => Promise<void>): ClusterMetrics {
   const living = new Map<object, Scrape>();
   let past: Scrape = new Map();
-  let shown: Scrape = new Map();
   const all = (primary: Scrape): Scrape => mergeScrapes(primary, [...living.values()], past);
   return {
     counts: {
@@ -52,9 +43,7 @@ export function clusterMetrics(own: Metrics, askAll: () => Promise<void>): Clust
       scrape: async () => {
         await askAll();
         const { contentType, body } = await own.scrape();
-        const scrape = notBelow(shown, all(readScrape(body)));
-        shown = countsOf(scrape);
-        return { contentType, body: writeScrape(scrape) };
+        return { contentType, body: writeScrape(all(readScrape(body))) };
       },
     },
   };

@@ -67,14 +67,6 @@ export function mergeScrapes(primary: Scrape, workers: readonly Scrape[], past: 
   return merge([primary, ...workers, past], ({ name, type }) => (type === 'gauge' ? ruleOf(name) : 'sum'));
 }
 
-/**
- * A scrape whose counts are not lower than those shown before. The sum of fractions depends on their order in the last digit, a worker that ends
- * changes the order, and a scraper takes any fall for a restart from zero.
- */
-export function notBelow(shown: Scrape, now: Scrape): Scrape {
-  return merge([now, countsOf(shown)], () => 'max');
-}
-
 /** The text of a scrape. */
 export function writeScrape(scrape: Scrape): string {
   const lines: string[] = [];
