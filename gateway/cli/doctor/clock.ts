@@ -1,6 +1,6 @@
+import { describeSeconds } from './describe-seconds.ts';
 import type { Diagnosis } from './diagnosis.ts';
 import { scribe } from './diagnosis.ts';
-import { describeSeconds } from './store.ts';
 import type { SeenClock } from './upstreams.ts';
 
 /** Invoices of a node whose clock differs by more are refused (node/bolt11.ts), seconds. */

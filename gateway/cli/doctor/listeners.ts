@@ -3,9 +3,9 @@ import { createServer } from 'node:net';
 import type { Config, Listener } from '../../../config/config.ts';
 import { isLoopbackHost } from '../../../node/loopback.ts';
 import { readCertificate } from '../../certificate.ts';
+import { describeSeconds } from './describe-seconds.ts';
 import { codeOf, type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
 import type { RunningGateway } from './running-gateway.ts';
-import { describeSeconds } from './store.ts';
 
 /** Renewals fail quietly: two weeks are time enough to look, seconds. */
 const RENEW_SEC = 14 * 24 * 3600;

@@ -7,8 +7,8 @@ import {
   readMacaroonRights,
   reviewMacaroon,
 } from '../../../node/lnd/macaroon-rights.ts';
+import { describeSeconds } from './describe-seconds.ts';
 import { type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
-import { describeSeconds } from './store.ts';
 
 /** What can't be seen without a right that selling itself does not need. */
 const SIGHT: Readonly<Record<string, string>> = {

@@ -18,10 +18,10 @@ import {
 } from '../../../node/node.ts';
 import { quotePrice } from '../../flow/quote-price.ts';
 import { openNodeBeside } from '../open-beside.ts';
+import { describeSeconds } from './describe-seconds.ts';
 import { type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
 import { checkDates } from './listeners.ts';
 import { checkMacaroon } from './macaroon.ts';
-import { describeSeconds } from './store.ts';
 import { readDate, type SeenClock } from './upstreams.ts';
 
 /** What looking at the node gave. */

@@ -6,12 +6,11 @@ import { readLastSeen } from '../../ledger/last-seen.ts';
 import { checkStore, StoreMismatchError } from '../../ledger/ledger.ts';
 import { loadMasterKeys } from '../../ledger/master-key.ts';
 import { nameRedis } from '../../ledger/name-store.ts';
-import { checkServers } from '../../ledger/redis/check-server.ts';
-import { closeRedis, connectRedis } from '../../ledger/redis/connect.ts';
-import { explainRedisFailure } from '../../ledger/redis/failure.ts';
-import { inspectSqliteStore, type StoreFacts } from '../../ledger/sqlite/inspect.ts';
-import { StoreError } from '../../ledger/store.ts';
+import { inspectSqliteStore } from '../../ledger/sqlite/inspect.ts';
+import type { StoreFacts } from '../../ledger/store-facts.ts';
+import { describeSeconds } from './describe-seconds.ts';
 import { type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
+import { checkRedis } from './redis.ts';
 
 /** A store's clock runs behind ours by at most its purge interval; ahead of ours it never should, seconds. */
 const CLOCK_SLACK_SEC = 60;
@@ -30,7 +29,7 @@ export async function checkStoreAndKeys(config: Config, nowMs: () => number): Pr
     return [say.warning(message, 'use `store: sqlite` for anything but trials')];
   }
   const keys = await readKeys(config);
-  if (store.type === 'redis') return [...keys.found, ...(await checkRedis(store, nowMs))];
+  if (store.type === 'redis') return [...keys.found, ...(await checkInRedis(config, store, keys, nowMs))];
   if (!existsSync(store.file)) return [...keys.found, await withoutFile(store.file, dataDir)];
   let facts: StoreFacts;
   try {
@@ -43,53 +42,42 @@ export async function checkStoreAndKeys(config: Config, nowMs: () => number): Pr
     ...keys.found,
     canWrite(store.file),
     ...checkKeys(facts, keys, config),
-    await checkTogether(facts, store.file, dataDir),
+    await checkTogether(facts, store.file, dataDir, () => inspectSqliteStore(store.file)),
     ...checkStoreClock(facts, nowMs),
   ];
 }
 
-/** A request waits for an answer of Redis once or more, ms. */
-const SLOW_MS = 20;
+async function checkInRedis(
+  config: Config,
+  store: RedisStoreConfig,
+  keys: Keys,
+  nowMs: () => number,
+): Promise<readonly Diagnosis[]> {
+  const { found, facts } = await checkRedis(store, nowMs);
+  if (facts === 'unknown') return found;
+  const { dataDir } = config;
+  const name = nameRedis(store);
+  if (facts === 'none') return [...found, await withoutLedger(name, dataDir)];
+  const again = async (): Promise<StoreFacts> => {
+    const latest = await checkRedis(store, nowMs);
+    return typeof latest.facts === 'string' ? facts : latest.facts;
+  };
+  return [
+    ...found,
+    ...checkKeys(facts, keys, config),
+    await checkTogether(facts, name, dataDir, again),
+    ...checkStoreClock(facts, nowMs),
+  ];
+}
 
-/** Whether Redis answers, and what about its servers may lose payments: the words of the gateway's start. */
-async function checkRedis(store: RedisStoreConfig, nowMs: () => number): Promise<readonly Diagnosis[]> {
+async function withoutLedger(name: string, dataDir: string): Promise<Diagnosis> {
   const say = scribe('store');
-  try {
-    const client = await connectRedis(store);
-    try {
-      const findings = await checkServers(client, store);
-      const startMs = performance.now();
-      await client.ping();
-      const tookMs = performance.now() - startMs;
-      const [sec] = await client.time();
-      const apartSec = Math.abs(Number(sec) - nowMs() / 1000);
-      return [
-        say.ok(`${nameRedis(store)} answers in ${tookMs.toFixed(1)} ms`),
-        ...findings.map(({ message, remedy }) => say.warning(message, `mend it with ${remedy}`)),
-        ...(tookMs > SLOW_MS
-          ? [
-              say.warning(
-                'Redis is slow or far away: every paid request waits for it',
-                'bring them closer together',
-              ),
-            ]
-          : []),
-        ...(apartSec > CLOCK_SLACK_SEC
-          ? [
-              say.problem(
-                `the clock of Redis and this machine's are ${describeSeconds(apartSec)} apart`,
-                'set both by NTP',
-              ),
-            ]
-          : []),
-      ];
-    } finally {
-      await closeRedis(client);
-    }
-  } catch (error) {
-    const reason = error instanceof StoreError ? error.message : explainRedisFailure(error);
-    return [say.problem(reason, 'mend that, or set `store` right')];
-  }
+  const seen = await readLastSeen(dataDir).catch(() => undefined);
+  if (seen === undefined) return say.ok(`${name} holds no ledger yet; the first start makes it`);
+  return say.problem(
+    `${name} holds no ledger, and this data folder has used a store before`,
+    `bring its data back, or set \`store\` and its \`keyPrefix\` right, ${NEW_GENERATION}`,
+  );
 }
 
 async function withoutFile(file: string, dataDir: string): Promise<Diagnosis> {
@@ -161,7 +149,12 @@ function checkKeys({ keyFingerprints }: StoreFacts, keys: Keys, { dataDir }: Con
   ];
 }
 
-async function checkTogether(facts: StoreFacts, storeName: string, dataDir: string): Promise<Diagnosis> {
+async function checkTogether(
+  facts: StoreFacts,
+  storeName: string,
+  dataDir: string,
+  again: () => StoreFacts | Promise<StoreFacts>,
+): Promise<Diagnosis> {
   const say = scribe('ledger.json');
   const store = { generation: async () => facts.generation, epoch: async () => facts.epoch };
   try {
@@ -173,7 +166,7 @@ async function checkTogether(facts: StoreFacts, storeName: string, dataDir: stri
       );
     }
     // The gateway may have raised both since the store was read: that is no older copy.
-    const now = seen.epoch > facts.epoch ? inspectSqliteStore(storeName) : facts;
+    const now = seen.epoch > facts.epoch ? await again() : facts;
     await checkStore({ store: { ...store, epoch: async () => now.epoch }, storeName, dataDir });
     return say.ok('the store is the one that this data folder used last');
   } catch (error) {
@@ -194,12 +187,4 @@ function checkStoreClock({ clockSec }: StoreFacts, nowMs: () => number): readonl
       "set the machine's clock by NTP; if it is right already, see docs/admin.md, When a clock was wrong",
     ),
   ];
-}
-
-/** `45 s`, `3 minutes`, `2 hours`, `5 days`. */
-export function describeSeconds(seconds: number): string {
-  if (seconds < 120) return `${Math.round(seconds)} s`;
-  if (seconds < 7_200) return `${Math.round(seconds / 60)} minutes`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3_600)} hours`;
-  return `${Math.round(seconds / 86_400)} days`;
 }

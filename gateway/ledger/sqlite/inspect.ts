@@ -1,18 +1,9 @@
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../store.ts';
+import type { StoreFacts } from '../store-facts.ts';
 import { toStoreError } from './failure.ts';
 import { identityTables } from './identity-tables.ts';
 import { checkIsOurs } from './migrations.ts';
-
-/** What a store says of itself. */
-export interface StoreFacts {
-  readonly generation: string;
-  readonly epoch: number;
-  /** Unix seconds: the latest moment that the store wrote down. */
-  readonly clockSec: number;
-  /** Of the master keys that it knows. */
-  readonly keyFingerprints: readonly string[];
-}
 
 /** Another process's lock is waited for so long, ms. */
 const LOCK_WAIT_MS = 1_000;
