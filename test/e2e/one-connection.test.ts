@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { buy, type TestGateway } from '../support/gateway.ts';
 import { appended, openScene, termsOf, type Upstream } from './scene.ts';
@@ -137,4 +139,24 @@ test('the upstream never sees the credential, whichever header brought it on a c
   assert.equal((await get('/quote', { 'X-Paid': paid })).status, 200);
   assert.equal((await get('/free', { 'X-Paid': paid })).status, 200);
   assert.deepEqual(creditHeaders(upstream), ['X-Paid', 'X-Paid', paid]);
+});
+
+test('requests that stand in one write, each with its own credential, are each paid by their own', async (t) => {
+  const scene = openScene(t);
+  const upstream = await scene.upstream();
+  const gateway = await scene.gateway([{ price: '40 sat for 2 calls', upstream: upstream.origin }]);
+  const [mine, yours] = [await buy(gateway, '/quote'), await buy(gateway, '/quote')];
+  const forged = yours.replace(/.$/, (digit) => (digit === '0' ? '1' : '0'));
+  const asked = [mine, yours, undefined, mine, forged, yours, mine];
+  const { host, hostname, port } = new URL(gateway.url);
+  const requests = asked.map((credential, at) => {
+    const paying = credential === undefined ? '' : `Authorization: ${credential}\r\n`;
+    const last = at === asked.length - 1 ? 'Connection: close\r\n' : '';
+    return `GET /quote HTTP/1.1\r\nHost: ${host}\r\n${paying}${last}\r\n`;
+  });
+  const socket = connect(Number(port), hostname);
+  socket.write(requests.join(''));
+  const statuses = (await text(socket)).match(/(?<=HTTP\/1\.1 )\d+/g);
+  assert.deepEqual(statuses, ['200', '200', '402', '200', '402', '200', '402']);
+  assert.deepEqual(creditHeaders(upstream), []);
 });

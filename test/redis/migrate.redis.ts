@@ -162,6 +162,42 @@ test('a move that was broken off is no store, and is finished by moving again', 
   await store.close();
 });
 
+test('a move that was broken off and a gateway that used the old ledger since: what it did is moved too', async (t) => {
+  const { file, clock } = await filledFile(t);
+  const keyPrefix = freshPrefix();
+  const broken = move(file, storeOn(server), keyPrefix, {
+    onProgress: ({ kind }) => {
+      if (kind === 'revocations') throw new Error('power cut');
+    },
+  });
+  await assert.rejects(broken, /power cut/);
+  const used = await openSqliteStore({ file, nowMs: clock.nowMs, spendDurability: 'normal' });
+  const bought = {
+    paymentHash: paymentOf(5_000),
+    accountId: FILLED.spender,
+    service: SERVICE,
+    creditMsat: msat(700),
+    expiresAtSec: clock.nowSec() + 30 * DAY_SEC,
+  };
+  await used.redeem(bought);
+  await used.spend({ accountId: FILLED.spender, key: 'since', amountMsat: msat(200) });
+  await used.settleOffer(OPEN_OFFER, msat(2_100));
+  await used.revoke(FILLED.streamer, clock.nowSec() + 60 * DAY_SEC);
+  const spender = await used.account(FILLED.spender);
+  const toppedUp = await used.account(FILLED.toppedUp);
+  await used.close();
+  assert.equal((await move(file, storeOn(server), keyPrefix)).start, 'resumed');
+  const store = await openOn(storeOn(server), { keyPrefix, nowMs: clock.nowMs });
+  t.after(() => store.close());
+  assert.deepEqual(await store.redeem(bought), { kind: 'repeated' });
+  assert.deepEqual(await store.account(FILLED.spender), spender);
+  assert.equal((await store.settleOffer(OPEN_OFFER, msat(2_100))).kind, 'repeated');
+  assert.deepEqual(await store.account(FILLED.toppedUp), toppedUp);
+  assert.deepEqual(await store.openOffers('', 10), []);
+  const key = { accountId: FILLED.streamer, key: 'late', amountMsat: msat(1) };
+  assert.deepEqual(await store.spend(key), { kind: 'revoked' });
+});
+
 test('an old ledger that was used after it was moved is not thrown away as if it had been moved', async (t) => {
   const { file, clock } = await filledFile(t);
   const keyPrefix = freshPrefix();
