@@ -238,7 +238,8 @@ export async function checkStore({ store, storeName, dataDir }: StoreIdentity): 
   if (seen !== undefined && seen.generation !== generation) {
     throw new StoreMismatchError(
       `The store at ${storeName} is not the one that this gateway used last (${dataDir}/ledger.json names another ` +
-        'generation). Restore that store, or accept this one with `sluice store new-generation`: credit sold so far is then void.',
+        'generation). Restore that store, or accept this one with `sluice store new-generation`: credit sold so far is then void. When that ' +
+        'was done for another gateway on this store already, delete that file instead.',
     );
   }
   // Judged before it is raised: a refused copy must not catch up with what was seen by being started again and again.

@@ -134,6 +134,27 @@ folderTest('a lost store is noticed, until a new generation is made', async (dat
   await startAndStop(dataDir);
 });
 
+folderTest(
+  'of two gateways with folders of their own, one makes a new generation, and the other is told how to follow',
+  async (dataDir) => {
+    const store = createMemoryStore({ nowMs: Date.now });
+    const [first, second] = [join(dataDir, 'first'), join(dataDir, 'second')];
+    const open = async (folder: string): Promise<string> => {
+      const options = { store, storeName: 'memory', keyFingerprints: KEYS, nowMs: Date.now };
+      const ledger = await openLedger({ ...options, dataDir: folder });
+      await ledger.close();
+      return ledger.generation;
+    };
+    assert.equal(await open(first), await open(second));
+    const generation = await renewGeneration(store, first);
+    assert.equal(await open(first), generation);
+    await assertMismatch(open(second), /done for another gateway .* delete that file instead/);
+    await rm(join(second, 'ledger.json'));
+    assert.equal(await open(second), generation);
+    assert.equal(await open(first), generation);
+  },
+);
+
 folderTest('a damaged ledger.json is refused with its name', async (dataDir) => {
   await startAndStop(dataDir);
   const file = join(dataDir, 'ledger.json');
