@@ -5,11 +5,8 @@ import type { PaymentEntry, Store, Totals } from '../store.ts';
 import { accountOf, amountAt, wordsOf } from './answers.ts';
 import type { Engine } from './engine.ts';
 import { creditField } from './key-names.ts';
-import { mastersOf } from './masters.ts';
+import { type FoundKey, keyPages, readTogether } from './read-pages.ts';
 import { parseClaim, parseOffer } from './terms.ts';
-
-/** Keys that one SCAN looks at. */
-const SCAN_COUNT = 1_000;
 
 /** What the store holds, for reading. */
 export function books(
@@ -80,8 +77,6 @@ async function readTotals(engine: Engine, watermarkSec: number): Promise<Totals>
     expiredMsat: ZERO_MSAT,
     balanceMsat: ZERO_MSAT,
   };
-  // SCAN may name a key twice when Redis resizes its table meanwhile.
-  const seen = new Set<string>();
   const count = (amounts: readonly Msat[]): void => {
     const [credited = ZERO_MSAT, spent = ZERO_MSAT, reserved = ZERO_MSAT] = amounts;
     const [, , , expired = ZERO_MSAT, balance = ZERO_MSAT] = amounts;
@@ -92,17 +87,10 @@ async function readTotals(engine: Engine, watermarkSec: number): Promise<Totals>
     total.expiredMsat = addMsat(total.expiredMsat, expired);
     total.balanceMsat = addMsat(total.balanceMsat, balance);
   };
-  for (const master of mastersOf(engine.client)) {
-    let cursor = '0';
-    do {
-      const [next, found] = await master.scan(cursor, 'MATCH', engine.keys.pattern, 'COUNT', SCAN_COUNT);
-      const fresh = found.filter((key) => !seen.has(key));
-      for (const key of fresh) seen.add(key);
-      const { accounts, claims } = await readRows(engine, master, fresh);
-      for (const amounts of accounts) count(amounts);
-      total.claims += claims.filter(({ expiresAtSec }) => expiresAtSec > watermarkSec).length;
-      cursor = next;
-    } while (cursor !== '0');
+  for await (const { master, found } of keyPages(engine.client, engine.keys, engine.keys.pattern)) {
+    const { accounts, claims } = await readRows(master, found);
+    for (const amounts of accounts) count(amounts);
+    total.claims += claims.filter(({ expiresAtSec }) => expiresAtSec > watermarkSec).length;
   }
   return total;
 }
@@ -113,19 +101,17 @@ interface Rows {
   readonly claims: readonly { readonly expiresAtSec: number }[];
 }
 
-async function readRows(engine: Engine, master: Redis, names: readonly string[]): Promise<Rows> {
+/** A claim's text, or an account's service and amounts. */
+const READ_ROW =
+  "string.sub(name, -1) == 'c' and redis.call('GET', name) or redis.call('HMGET', name, 's', 'c', 'p', 'r', 'x', 'b')";
+
+async function readRows(master: Redis, found: readonly FoundKey[]): Promise<Rows> {
   const accounts: (readonly Msat[])[] = [];
   const claims: { readonly expiresAtSec: number }[] = [];
-  const found = names.flatMap((name) => engine.keys.read(name) ?? []);
-  const pipeline = master.pipeline();
-  for (const { kind, id } of found) {
-    if (kind === 'claim') pipeline.get(engine.keys.claim(id));
-    else pipeline.hmget(engine.keys.account(id), 's', 'c', 'p', 'r', 'x', 'b');
-  }
-  const answers = (await pipeline.exec()) ?? [];
+  const names = found.map(({ name }) => name);
+  const rows = await readTogether(master, READ_ROW, names);
   found.forEach(({ kind, id }, at) => {
-    const [error, value] = answers[at] ?? [];
-    if (error) throw error;
+    const value = rows[at];
     if (kind === 'claim' && typeof value === 'string') claims.push(parseClaim(id, value));
     if (kind !== 'account' || !Array.isArray(value) || value[0] === null) return;
     accounts.push(value.slice(1).map((amount: unknown) => amountAt([String(amount ?? '0')], 0)));

@@ -39,6 +39,8 @@ export interface KeyNames {
   readonly pattern: string;
   /** As {@link KeyNames.pattern}, and offers too. */
   readonly recordPattern: string;
+  /** A pattern for SCAN: every key of that kind. */
+  patternOf(kind: 'account' | 'claim' | 'offer'): string;
   /** What a key that SCAN found by {@link KeyNames.recordPattern} is. */
   readRecord(key: string): { readonly kind: 'account' | 'claim' | 'offer'; readonly id: string } | undefined;
   /** What a key that SCAN found is; `undefined` when it is of no interest there. */
@@ -67,6 +69,7 @@ export function keyNames(prefix: string): KeyNames {
     revocationsByEnd: `${prefix}{sluice}revocation-ends`,
     pattern: `${escaped}{*}[ac]`,
     recordPattern: `${escaped}{*}[aco]`,
+    patternOf: (kind) => `${escaped}{*}${kind.charAt(0)}`,
     readRecord(key) {
       const [, id, kind] = readable.exec(key) ?? [];
       if (id === undefined) return undefined;

@@ -6,11 +6,9 @@ import { amountAt, integerAt, wordAt } from './answers.ts';
 import { closeRedis, type RedisClient } from './connect.ts';
 import { judgeFailure } from './judge-failure.ts';
 import { type KeyNames, keyNames, readCreditField } from './key-names.ts';
-import { mastersOf } from './masters.ts';
+import { type FoundKey, keyPages, readTogether } from './read-pages.ts';
 import { parseClaim, parseOffer } from './terms.ts';
 
-/** Keys that one SCAN looks at. */
-const SCAN_COUNT = 500;
 /** Revocations of a page. */
 const REVOCATION_PAGE = 500;
 /** Credits that one account may have; a damaged one must not fill the memory. */
@@ -23,31 +21,15 @@ const MAX_FIELDS = 100_000;
 export function openRedisRecords(client: RedisClient, name: string, keyPrefix: string): LedgerRecords {
   const keys = keyNames(keyPrefix);
   const pages = <T>(
-    kind: 'account' | 'claim' | 'offer',
-    read: (master: Redis, ids: readonly string[]) => Promise<readonly T[]>,
+    kind: FoundKey['kind'],
+    read: (master: Redis, found: readonly FoundKey[]) => Promise<readonly T[]>,
   ) => pagesOf(client, keys, name, kind, read);
   return {
     name,
     settings: () => judged(name, () => readSettings(client, keys, name)),
-    accounts: () => pages('account', (master, ids) => readAccounts(master, keys, ids)),
-    claims: () =>
-      pages('claim', (master, ids) =>
-        readTexts(
-          master,
-          ids,
-          (id) => keys.claim(id),
-          (id, text): Claim => parseClaim(id, text),
-        ),
-      ),
-    offers: () =>
-      pages('offer', (master, ids) =>
-        readTexts(
-          master,
-          ids,
-          (id) => keys.offer(id),
-          (id, text): OfferRecord => parseOffer(id, text),
-        ),
-      ),
+    accounts: () => pages('account', (master, found) => readAccounts(master, found)),
+    claims: () => pages('claim', (master, found) => readTexts<Claim>(master, found, parseClaim)),
+    offers: () => pages('offer', (master, found) => readTexts<OfferRecord>(master, found, parseOffer)),
     revocations: () => revocationPages(client, keys, name),
     hasPayment: (paymentHash) =>
       judged(name, async () => {
@@ -74,70 +56,55 @@ async function* pagesOf<T>(
   client: RedisClient,
   keys: KeyNames,
   name: string,
-  wanted: 'account' | 'claim' | 'offer',
-  read: (master: Redis, ids: readonly string[]) => Promise<readonly T[]>,
+  kind: FoundKey['kind'],
+  read: (master: Redis, found: readonly FoundKey[]) => Promise<readonly T[]>,
 ): AsyncGenerator<readonly T[]> {
-  // SCAN may name a key twice when Redis resizes its table meanwhile.
-  const seen = new Set<string>();
-  for (const master of mastersOf(client)) {
-    let cursor = '0';
-    do {
-      const [next, found] = await judged(name, () =>
-        master.scan(cursor, 'MATCH', keys.recordPattern, 'COUNT', SCAN_COUNT),
-      );
-      const ids = found.flatMap((key) => {
-        const record = keys.readRecord(key);
-        return record?.kind === wanted && !seen.has(record.id) ? [record.id] : [];
-      });
-      for (const id of ids) seen.add(id);
-      cursor = next;
-      if (ids.length > 0) yield await judged(name, () => read(master, ids));
-    } while (cursor !== '0');
+  const pages = keyPages(client, keys, keys.patternOf(kind));
+  for (;;) {
+    const page = await judged(name, () => pages.next());
+    if (page.done === true) return;
+    yield await judged(name, () => read(page.value.master, page.value.found));
   }
 }
 
 async function readTexts<T>(
   master: Redis,
-  ids: readonly string[],
-  keyOf: (id: string) => string,
+  found: readonly FoundKey[],
   parse: (id: string, text: string) => T,
 ): Promise<readonly T[]> {
-  const texts = await Promise.all(ids.map((id) => master.get(keyOf(id))));
-  return ids.flatMap((id, at) => {
+  const texts = await readTogether(
+    master,
+    "redis.call('GET', name)",
+    found.map(({ name }) => name),
+  );
+  return found.flatMap(({ id }, at) => {
     const text = texts[at];
-    return text == null ? [] : [parse(id, text)];
+    return typeof text === 'string' ? [parse(id, text)] : [];
   });
 }
 
-async function readAccounts(
-  master: Redis,
-  keys: KeyNames,
-  ids: readonly string[],
-): Promise<readonly AccountRecord[]> {
-  const found = await Promise.all(ids.map((id) => readAccount(master, keys, id)));
-  return found.flatMap((record) => record ?? []);
+/** Each with its fields and its leases at one moment. */
+async function readAccounts(master: Redis, found: readonly FoundKey[]): Promise<readonly AccountRecord[]> {
+  // The key of its leases is that of the account but for the last letter.
+  const lua = "{ redis.call('HGETALL', name), redis.call('HGETALL', string.sub(name, 1, -2) .. 'l') }";
+  const rows = await readTogether(
+    master,
+    lua,
+    found.map(({ name }) => name),
+  );
+  return found.flatMap(({ id }, at) => {
+    const row = rows[at];
+    const [fields, leased] = Array.isArray(row) ? row : [];
+    const values = pairsOf(fields);
+    return values['s'] === undefined ? [] : [toAccount(id, values, Object.values(pairsOf(leased)))];
+  });
 }
 
-/** Its fields and its leases at one moment. */
-async function readAccount(
-  master: Redis,
-  keys: KeyNames,
-  accountId: string,
-): Promise<AccountRecord | undefined> {
-  const { account, leases } = keys.of(accountId);
-  const [fields, leased] = (await master.multi().hgetall(account).hgetall(leases).exec()) ?? [];
-  const values = stringsOf(fields);
-  return values['s'] === undefined
-    ? undefined
-    : toAccount(accountId, values, Object.values(stringsOf(leased)));
-}
-
-function stringsOf(answer: readonly [Error | null, unknown] | undefined): Readonly<Record<string, string>> {
-  const [error, value] = answer ?? [];
-  if (error) throw error;
-  const entries = Object.entries(typeof value === 'object' && value !== null ? value : {});
-  if (entries.length > MAX_FIELDS) throw damaged();
-  return Object.fromEntries(entries.map(([field, text]) => [field, String(text)]));
+/** Fields and values, which a script answers in turn. */
+function pairsOf(answer: unknown): Readonly<Record<string, string>> {
+  const flat = Array.isArray(answer) ? answer.map(String) : [];
+  if (flat.length > 2 * MAX_FIELDS) throw damaged();
+  return Object.fromEntries(flat.flatMap((field, at) => (at % 2 === 0 ? [[field, flat[at + 1] ?? '']] : [])));
 }
 
 function toAccount(
