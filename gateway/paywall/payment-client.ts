@@ -165,6 +165,7 @@ export function runPaymentPage(): void {
       });
     });
   }
+  element('address').textContent = `'${location.href.replace(/#.*$/, '').replaceAll("'", "'\\''")}'`;
   element('expires').textContent = new Date(data.expiresAtSec * 1000).toLocaleTimeString();
   void start();
 }

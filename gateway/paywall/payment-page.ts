@@ -23,7 +23,7 @@ export interface PaymentPage {
   readonly expiresAtSec: number;
   /** The Lightning network is simulated. */
   readonly playMoney: boolean;
-  /** The address that was asked for, absolute, as the client sees it. */
+  /** What was asked for: path and query, as far as the gateway knows the address. */
   readonly requestUrl: string;
   readonly method: string;
 }
@@ -120,12 +120,14 @@ Only the first payment counts; never pay an invoice twice.</p>`;
 function byHandSection(page: PaymentPage): string {
   const method = page.method === 'GET' ? '' : `-X ${quoteShell(page.method)} `;
   const header = quoteShell(`Authorization: L402 ${page.macaroon}:PREIMAGE`);
-  const command = `curl ${method}-H ${header} ${quoteShell(page.requestUrl)}`;
+  const command = `curl ${method}-H ${header}`;
+  // The script puts the whole address there: behind a proxy only the browser knows it.
+  const address = `<span id="address">${escapeHtml(quoteShell(page.requestUrl))}</span>`;
   return `<details><summary>Without JavaScript, or from a program</summary>
 <ol>
 <li>Pay the invoice. Your wallet shows the <em>preimage</em> (also called proof of payment): 64 hex digits.</li>
-<li>Send the request again with this header, the preimage in its place:
-<pre id="curl">${escapeHtml(command)}</pre>
+<li>Send the request again, to the address of this page, with this header and the preimage in its place:
+<pre id="curl">${escapeHtml(command)} ${address}</pre>
 <button type="button" data-copy="curl" hidden>Copy</button></li>
 </ol></details>`;
 }

@@ -125,3 +125,12 @@ test('after a POST the page shows the header instead of sending the request with
   assert.match(page.byId('status').textContent, /Send your POST again/);
   assert.equal(page.requests.length, 1);
 });
+
+test('the command for a terminal names the whole address, and stays one word whatever is in it', async () => {
+  const page = await run({
+    location: "http://shop.example:8402/it's?a=$(b)#c",
+    respond: () => json({ state: 'expired' }),
+  });
+  await page.until('status', /expired/);
+  assert.equal(page.byId('address').textContent, "'http://shop.example:8402/it'\\''s?a=$(b)'");
+});
