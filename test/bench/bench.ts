@@ -1,7 +1,7 @@
 /*
  * `npm run bench`: one table from one run. Absolute numbers belong to the machine; the ratios are what to quote.
- * Flags: --seconds N (each row, default 5), --rounds N (default 3: medians are printed), --profile (the pass and the challenge row
- * leave .cpuprofile files in the current folder).
+ * Flags: --seconds N (each row, default 5), --rounds N (default 3: medians are printed), --rows WORD (only rows whose name holds it),
+ * --profile (the pass and the challenge row, and that of Redis, leave .cpuprofile files in the current folder).
  */
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -48,6 +48,7 @@ const { values: flags } = parseArgs({
   options: {
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '3' },
+    rows: { type: 'string', default: '' },
     profile: { type: 'boolean', default: false },
   },
 });
@@ -188,14 +189,14 @@ async function openRows(servers: Server[]): Promise<Row[]> {
 
 /** The CPU is the gateway's own: that of redis-server comes on top. */
 async function openRedisRows(
-  open: (args: readonly string[]) => Promise<Server>,
+  open: (args: readonly string[], profile?: boolean) => Promise<Server>,
   upstream: string,
 ): Promise<readonly Row[]> {
   if (findRedisServer() === undefined) {
     console.log(`The row of Redis is left out: ${HOW_TO_GET_REDIS}`);
     return [];
   }
-  const server = await open(['gateway', upstream, 'redis']);
+  const server = await open(['gateway', upstream, 'redis'], flags.profile);
   const headers = { Authorization: server.credentials['call'] ?? '' };
   return [{ name: 'Sluice, per call, Redis', server, path: '/call', headers, expectStatus: 200 }];
 }
@@ -243,7 +244,7 @@ function print(results: ReadonlyMap<string, Measured>): void {
 
 const servers: Server[] = [];
 try {
-  const rows = await openRows(servers);
+  const rows = (await openRows(servers)).filter(({ name }) => name.includes(flags.rows));
   console.log(
     `${CONNECTIONS} connections, 90-byte JSON, ${rounds} rounds of ${seconds} s a row, medians; load by ${hasWrk ? 'wrk' : 'autocannon'}`,
   );
