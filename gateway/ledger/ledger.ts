@@ -148,7 +148,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
         if (options.purging !== 'elsewhere') await purgeAll(store);
         // A purge is what makes a wrong clock last.
         await clock.refresh();
-        revocations.prune(Math.floor(options.nowMs() / 1000));
+        // By the earlier clock: what is forgotten here is not read again, and one machine's clock may be wrong for a minute.
+        revocations.prune(Math.min(Math.floor(options.nowMs() / 1000), await store.clock()));
       } finally {
         // Also when a damaged account stops the purge: an older copy must be known by its epoch all the same.
         if (dataDir !== undefined) await markSeen(store, dataDir);

@@ -288,6 +288,28 @@ test('revocations of which nothing can be valid any more are forgotten', async (
   await ledger.close();
 });
 
+test('a revocation outlives a gateway whose clock is days ahead for a while', async () => {
+  const clock = manualClock();
+  const wrong = manualClock();
+  const store = createMemoryStore(clock);
+  await store.revoke(ALICE, clock.nowSec() + 60);
+  let purges = 0;
+  const counting: Store = {
+    ...store,
+    purge: () => {
+      purges += 1;
+      return store.purge();
+    },
+  };
+  const options = { storeName: 'memory', keyFingerprints: KEYS, nowMs: wrong.nowMs, purgeEveryMs: 1 };
+  const ledger = await openLedger({ ...options, store: counting });
+  wrong.advanceSec(60 + DAY_SEC);
+  // The second one after it begins when the first has ended.
+  for (const enough = purges + 3; purges < enough; ) await nextTurn();
+  assert.equal(ledger.isRevoked(ALICE), true);
+  await ledger.close();
+});
+
 test('what is over is purged in the background, all of it', async () => {
   const clock = manualClock();
   const store = createMemoryStore(clock);

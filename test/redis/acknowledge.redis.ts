@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { cp } from 'node:fs/promises';
 import path from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { Cluster } from 'ioredis';
 import type { RedisClient } from '../../gateway/ledger/redis/connect.ts';
-import { openRedisStore } from '../../gateway/ledger/redis.ts';
+import { openImport } from '../../gateway/ledger/redis/write-records.ts';
+import { openRedisStore, REDIS_STORE_VERSION } from '../../gateway/ledger/redis.ts';
 import { StoreError } from '../../gateway/ledger/store.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
-import { redisStoreConfig, startRedis, storeOn } from '../support/redis-server.ts';
+import { type RedisServer, redisStoreConfig, startRedis, storeOn } from '../support/redis-server.ts';
 import { claimNumber } from './crash-terms.ts';
 import { clientOn } from './redis-backend.ts';
 
@@ -30,7 +31,10 @@ function beforeSending(client: RedisClient, words: string, work: () => Promise<v
   };
 }
 
-test('a proof that no replica has is not asked for: a replica that is promoted without it is no older copy', async (t) => {
+/** A master with one replica that follows it. */
+async function startPair(
+  t: TestContext,
+): Promise<{ readonly master: RedisServer; readonly replica: RedisServer }> {
   const master = await startRedis();
   t.after(() => master.stop());
   const replica = await startRedis({ lines: [`replicaof ${master.host} ${master.port}`] });
@@ -39,6 +43,11 @@ test('a proof that no replica has is not asked for: a replica that is promoted w
     async () => String(await master.call('INFO', 'replication')),
     (info) => info.includes('state=online'),
   );
+  return { master, replica };
+}
+
+test('a proof that no replica has is not asked for: a replica that is promoted without it is no older copy', async (t) => {
+  const { master, replica } = await startPair(t);
   const [client, strong] = [await clientOn(storeOn(master)), await clientOn(storeOn(master))];
   const acknowledge = { client: strong, replicas: 1, timeoutMs: 2_000 };
   const store = await openRedisStore({ client, name: 'the test', acknowledge });
@@ -95,4 +104,18 @@ test('on a Cluster each claim waits for a replica of its own node', async (t) =>
     outcomes.add(outcome);
   }
   assert.equal(outcomes.size, 2);
+});
+
+test('a ledger is moved when a replica has the last step too, and not before', async (t) => {
+  const { master, replica } = await startPair(t);
+  const client = await clientOn(storeOn(master));
+  t.after(() => client.disconnect());
+  const options = { client, name: 'the test', keyPrefix: 'moved:', storeVersion: REDIS_STORE_VERSION };
+  const target = openImport({ ...options, replicas: 1, waitMs: 300 });
+  const none = { epoch: 1, clockSec: 0, watermarkSec: 0, settlementCursor: 0, revocationSequence: 0 };
+  const settings = { ...none, generation: 'ab'.repeat(16), keyFingerprints: [] };
+  assert.equal(await target.begin(settings), 'begun');
+  beforeSending(client, 'moved-epoch', () => replica.kill());
+  await assert.rejects(target.finish(settings), /0 of 1 replicas of the test/);
+  assert.equal(await target.begin(settings), 'finished');
 });

@@ -48,6 +48,8 @@ export interface ImportOptions {
   readonly storeVersion: number;
   /** Replicas that must have everything before it counts; 0: none. */
   readonly replicas: number;
+  /** Replicas have this long, ms; default 10,000. */
+  readonly waitMs?: number;
 }
 
 /** A place in Redis for the rows of another store. */
@@ -167,13 +169,13 @@ async function writeAccount(
 }
 
 async function finish(
-  { client, name, keyPrefix, storeVersion, replicas }: ImportOptions,
+  { client, name, keyPrefix, storeVersion, replicas, waitMs = WAIT_MS }: ImportOptions,
   source: StoreSettings,
 ): Promise<void> {
   const keys = keyNames(keyPrefix);
   if (source.keyFingerprints.length > 0) await client.sadd(keys.fingerprints, ...source.keyFingerprints);
   await createProofs({ keyPrefix, isCluster: isClusterClient(client) }).write(client, source.generation);
-  if (replicas > 0) await acknowledged(client, name, replicas);
+  if (replicas > 0) await acknowledged(client, name, replicas, waitMs);
   // In one step: from now on it is a store.
   await client
     .multi()
@@ -191,11 +193,18 @@ async function finish(
     })
     .hdel(keys.settings, 'importing')
     .exec();
+  // Before the old store is given up: who is promoted without this last step would be no store, and the old one is none any more.
+  if (replicas > 0) await acknowledged(client, name, replicas, waitMs);
 }
 
-async function acknowledged(client: RedisClient, name: string, replicas: number): Promise<void> {
+async function acknowledged(
+  client: RedisClient,
+  name: string,
+  replicas: number,
+  waitMs: number,
+): Promise<void> {
   for (const master of mastersOf(client)) {
-    const got = await master.wait(replicas, WAIT_MS);
+    const got = await master.wait(replicas, waitMs);
     if (got >= replicas) continue;
     throw new StoreError(
       'unavailable',
