@@ -5,7 +5,6 @@ import { NO_USAGE } from '../gateway/meter/usage/usage.ts';
 import { whyNotSellable } from '../gateway/pricing/sellable.ts';
 import { isLoopbackHost } from '../node/loopback.ts';
 import { formatMsat, msat, sats } from '../node/msat.ts';
-import { checkChargedOnce, warnChargedOnce } from './check-charged-once.ts';
 import type { Config, LndNodeConfig, ServiceConfig } from './config.ts';
 import type { Finding } from './problem.ts';
 import { findWaysRound } from './ways-round.ts';
@@ -18,7 +17,6 @@ export function checkConfig(config: Config): readonly Finding[] {
     ...checkPlayMoney(config),
     ...checkNode(config),
     ...checkWorkers(config),
-    ...checkChargedOnce(config),
     ...checkSecrets(config),
     ...checkTopUp(config),
     ...checkShared(config),
@@ -29,7 +27,7 @@ export function checkConfig(config: Config): readonly Finding[] {
 /** What may be meant as it is, and is worth a second look. For a configuration that {@link checkConfig} finds nothing wrong with. */
 export function warnConfig(config: Config): readonly string[] {
   const warnings = [...findWaysRound(config.services)];
-  warnings.push(...config.services.flatMap(warnMetering), ...warnChargedOnce(config));
+  warnings.push(...config.services.flatMap(warnMetering));
   const cookie = config.services.find(({ session }) => session === true);
   if (cookie !== undefined && !isCookieSafe(config)) {
     warnings.push(

@@ -64,7 +64,7 @@ const streams = z.strictObject({
     .enum(['each', 'once'])
     .optional()
     .describe(
-      '`once`: the open streams of an account are charged for time as one, for players that probe, seek and reconnect. Prices for time only, and one process only: refused with `workers`, warned of with a Redis.',
+      '`once`: the open streams of an account are charged for time as one, for players that probe, seek and reconnect. Prices for time only.',
     )
     .meta(shown('each')),
 });

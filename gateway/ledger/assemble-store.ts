@@ -48,6 +48,10 @@ export function assembleStore(engine: Engine): Store {
     ...accountVerbs(engine),
     ...offerVerbs(engine),
     ...paymentVerbs(engine),
+    clockMs: async (accountId) => {
+      checkAccountId(accountId);
+      return engine.read('clockMs', () => Math.floor(engine.nowMs()));
+    },
     purge: () => engine.grouped('purge', purge),
     clock: () => engine.read('clock', (books, nowSec) => Math.max(nowSec, books.counter('clock'))),
     totals: () => engine.read('totals', (books) => books.totals()),

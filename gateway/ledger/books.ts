@@ -1,5 +1,5 @@
 import type { Msat } from '../../node/msat.ts';
-import type { Claim, Credit, Offer, Revocation, Totals } from './store.ts';
+import type { Claim, Credit, Offer, Revocation, Span, Totals } from './store.ts';
 
 /*
  * What the rules in verbs/ read and write: rows, by key. A storage that keeps these rows, and runs each rule as one
@@ -116,6 +116,24 @@ export interface LeaseBooks {
   forgetLeases(nowSec: number, limit: number): number;
 }
 
+/** What leases of an account have paid for together under a key. */
+export interface PaidTime {
+  /** In order, each apart from the next. */
+  readonly spans: readonly Span[];
+  /** Less than one msat that was not billed yet, in millionths of it. */
+  readonly restMillionths: number;
+}
+
+/** Of what nothing is remembered. */
+export const NOTHING_PAID: PaidTime = { spans: [], restMillionths: 0 };
+
+export interface SharedTimeBooks {
+  paidTime(accountRef: number, key: string, nowSec: number): PaidTime;
+  /** Adds or replaces. */
+  savePaidTime(accountRef: number, key: string, paid: PaidTime, forgetAtSec: number): void;
+  forgetPaidTime(nowSec: number, limit: number): number;
+}
+
 export interface OfferBooks {
   offer(paymentHash: string): OfferRow | undefined;
   addOffer(offer: Offer): void;
@@ -155,6 +173,7 @@ export interface Books
     ClaimBooks,
     KeyBooks,
     LeaseBooks,
+    SharedTimeBooks,
     OfferBooks,
     RevocationBooks,
     IdentityBooks {}
@@ -170,5 +189,7 @@ export interface Engine {
   durable<T>(verb: string, work: Work<T>): Promise<T>;
   /** Atomic; a power cut may forget it, as a whole, unless the operator asked for more. */
   grouped<T>(verb: string, work: Work<T>): Promise<T>;
+  /** The clock that those who use the store have in common, Unix ms. */
+  nowMs(): number;
   close(): Promise<void>;
 }

@@ -1,5 +1,16 @@
-import type { Attempt, AttemptName, Claim, Commit, Credit, Offer, Release, Reserve, Spend } from './store.ts';
-import { StoreError } from './store.ts';
+import type {
+  Attempt,
+  AttemptName,
+  Claim,
+  Commit,
+  Credit,
+  Offer,
+  Release,
+  Reserve,
+  SharedTime,
+  Spend,
+} from './store.ts';
+import { MAX_SPANS, StoreError } from './store.ts';
 
 /*
  * What a verb refuses before it comes near the books. Messages name the field and never the value.
@@ -116,6 +127,7 @@ export function checkCommits(commits: readonly Commit[]): void {
     checkAmount('spendMsat', commit.spendMsat, 0);
     checkAmount('reserveMsat', commit.reserveMsat, 0);
     checkInteger('ttlSec', commit.ttlSec, 1, MAX_TTL_SEC);
+    if (commit.shared !== undefined) checkShared(commit.shared);
     leases.add(`${commit.accountId} ${commit.leaseId}`);
   }
   if (leases.size !== commits.length) refuse('commits', 'must name each lease once');
@@ -125,6 +137,21 @@ export function checkRelease(release: Release): void {
   checkAccountId(release.accountId);
   checkText('leaseId', release.leaseId, KEY);
   checkAmount('spendMsat', release.spendMsat, 0);
+  if (release.shared !== undefined) checkShared(release.shared);
+}
+
+/** Unix ms, thirty thousand years from now. */
+const MAX_MS = 1e15;
+
+function checkShared({ key, spans }: SharedTime): void {
+  checkText('shared.key', key, KEY);
+  checkInteger('the number of spans', spans.length, 0, MAX_SPANS);
+  let lastMs = 0;
+  for (const [fromMs, toMs] of spans) {
+    checkInteger('fromMs', fromMs, lastMs, MAX_MS);
+    checkInteger('toMs', toMs, fromMs, MAX_MS);
+    lastMs = toMs;
+  }
 }
 
 export function checkRevocation(accountId: string, untilSec: number): void {

@@ -30,6 +30,7 @@ export interface Ledger
     | 'reserve'
     | 'commit'
     | 'release'
+    | 'clockMs'
     | 'account'
     | 'revoke'
     | 'offer'
@@ -316,6 +317,7 @@ function verbsOf(store: Store, revocations: RevocationSet, bus: Bus, { mismatch 
     reserve: guard(store.reserve),
     commit: guard(store.commit),
     release: guard(store.release),
+    clockMs: guard(store.clockMs),
     account: guard(store.account),
     offer: guard(store.offer),
     settleOffer: guard(store.settleOffer),

@@ -22,6 +22,6 @@ export function createMemoryStore({ nowMs }: { readonly nowMs: () => number }): 
     open = false;
   }
 
-  const engine: Engine = { read: run, durable: run, grouped: run, close };
+  const engine: Engine = { read: run, durable: run, grouped: run, nowMs, close };
   return assembleStore(engine);
 }

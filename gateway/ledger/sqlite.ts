@@ -42,16 +42,16 @@ export interface SqliteStoreOptions {
  * that can't be read, written or locked.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  const { file } = options;
+  const { file, nowMs } = options;
   const busyTimeoutMs = options.busyTimeoutMs ?? DEFAULT_BUSY_TIMEOUT_MS;
   const db = openFile(file);
   try {
     await whileBusy(busyTimeoutMs, () => prepareDatabase(db, file));
     const books = sqliteBooks(db);
-    const nowSec = storeClock(options.nowMs, books.counter('clock'));
+    const nowSec = storeClock(nowMs, books.counter('clock'));
     const { spendDurability, onLatency = () => {} } = options;
     return assembleStore(
-      new GroupCommit({ db, books, file, nowSec, spendDurability, busyTimeoutMs, onLatency }),
+      new GroupCommit({ db, books, file, nowSec, nowMs, spendDurability, busyTimeoutMs, onLatency }),
     );
   } catch (error) {
     db.close();

@@ -172,6 +172,28 @@ export type ReserveOutcome =
   | { readonly kind: 'too-many-leases' }
   | Refusal;
 
+/** A stretch of time, from and to as Unix ms of the store's clock ({@link Store.clockMs}). */
+export type Span = readonly [fromMs: number, toMs: number];
+
+/** Spans in one commit or release, and stretches that are remembered of one key. */
+export const MAX_SPANS = 64;
+
+/**
+ * Time that leases of one account pay for together: of `spendMsat` only the part is billed that belongs to time which no lease has paid
+ * for under this key, and the rest stays reserved. A part of an msat is left to the next such step, so that what is billed in all is the
+ * cost of the union, rounded down. Paid time is remembered for {@link SHARED_TTL_SEC} after the last payment, as {@link MAX_SPANS}
+ * stretches: of more, the two with the shortest gap become one, gap and all.
+ */
+export interface SharedTime {
+  /** Printable ASCII of at most 128 characters. */
+  readonly key: string;
+  /** What `spendMsat` is for: in order, each after the one before it. Empty: all of it is billed. */
+  readonly spans: readonly Span[];
+}
+
+/** How long paid time is remembered after the last payment, seconds. Longer than a lease is kept by one that can't reach the store. */
+export const SHARED_TTL_SEC = 25 * 3600;
+
 /** One step of a lease: moves `spendMsat` from reserved to spent, and sets `reserveMsat` more aside. */
 export interface Commit {
   readonly accountId: string;
@@ -184,6 +206,8 @@ export interface Commit {
   readonly reserveMsat: Msat;
   /** The lease is renewed to now + this. */
   readonly ttlSec: number;
+  /** Present when other leases may have paid for the same time. */
+  readonly shared?: SharedTime;
 }
 
 /**
@@ -196,8 +220,11 @@ export type CommitOutcome =
       readonly kind: 'committed' | 'repeated' | 'insufficient';
       readonly balanceMsat: Msat;
       readonly reservedMsat: Msat;
+      /** Of a commit with `shared` that was not repeated: what was billed of `spendMsat`. */
+      readonly billedMsat?: Msat;
     }
-  | { readonly kind: 'gone' | 'revoked' | 'expired' };
+  | { readonly kind: 'revoked' | 'expired'; readonly billedMsat?: Msat }
+  | { readonly kind: 'gone' };
 
 /** Ends a lease: spends the last part of what is reserved and gives the rest back. */
 export interface Release {
@@ -205,11 +232,18 @@ export interface Release {
   readonly leaseId: string;
   /** At most what is reserved. */
   readonly spendMsat: Msat;
+  /** As in {@link Commit}. */
+  readonly shared?: SharedTime;
 }
 
 /** Outcome of {@link Store.release}. `gone`: it expired or was released before; nothing changed. */
 export type ReleaseOutcome =
-  | { readonly kind: 'released'; readonly balanceMsat: Msat }
+  | {
+      readonly kind: 'released';
+      readonly balanceMsat: Msat;
+      /** Of a release with `shared`: what was billed of `spendMsat`. */
+      readonly billedMsat?: Msat;
+    }
   | { readonly kind: 'gone' };
 
 /** A top-up that was asked for: written before its invoice is shown, so that its payment is credited whatever happens. */
@@ -356,6 +390,9 @@ export interface Store {
    */
   commit(commits: readonly Commit[]): Promise<readonly CommitOutcome[]>;
   release(release: Release): Promise<ReleaseOutcome>;
+
+  /** The clock by which the account's {@link SharedTime} is counted, Unix ms: one for all who use the store. It may be set back. */
+  clockMs(accountId: string): Promise<number>;
 
   /** `undefined` when nothing was ever credited to it, or it was purged. */
   account(accountId: string): Promise<Account | undefined>;

@@ -1,5 +1,5 @@
 import { type Msat, msat, ZERO_MSAT } from '../../node/msat.ts';
-import type { Commit, CommitOutcome } from '../ledger/store.ts';
+import type { Commit, CommitOutcome, Release, SharedTime } from '../ledger/store.ts';
 import { costOf, type Rate, unitsFor } from './rate.ts';
 
 /** What a lease is opened with: its reservation was made. */
@@ -14,6 +14,9 @@ export interface LeaseStart {
   readonly sentAtMs: number;
 }
 
+/** A part of the total whose time others may have paid for. */
+export type Share = (fromUnits: number, toUnits: number) => SharedTime;
+
 /** What the next commit is about: cumulative units. */
 export interface Ask {
   /** To be paid now. */
@@ -24,6 +27,8 @@ export interface Ask {
   readonly wantUnits: number;
   /** Credit came since the store last said what the balance is: ask for all that is wanted, and the answer tells. */
   readonly credited: boolean;
+  /** Present when the time is paid for together with others. */
+  readonly share?: Share;
 }
 
 /**
@@ -35,7 +40,10 @@ export class Lease {
   readonly leaseId: string;
   readonly rate: Rate;
   readonly ttlSec: number;
+  /** What the delivered units that the store has been told of cost. */
   committedMsat: Msat = ZERO_MSAT;
+  /** What of that the store has taken: less, when others had paid for the same time. */
+  billedMsat: Msat = ZERO_MSAT;
   reservedMsat: Msat;
   balanceMsat: Msat;
   /** Cumulative units that are paid for or set aside: none beyond it may be delivered. */
@@ -44,6 +52,8 @@ export class Lease {
   renewedAtMs: number;
   /** There is no such lease any more: it expired, or was released. */
   gone = false;
+  #toldUnits = 0;
+  #pendingUnits = 0;
   #slice = 0;
   #pending: Commit | undefined;
   #pendingSinceMs = 0;
@@ -57,6 +67,11 @@ export class Lease {
     this.balanceMsat = start.balanceMsat;
     this.renewedAtMs = start.sentAtMs;
     this.coveredUnits = unitsFor(start.rate, start.reservedMsat);
+  }
+
+  /** Cumulative units that the store has been told of. */
+  get toldUnits(): number {
+    return this.#toldUnits;
   }
 
   /** A step that was sent and has not been answered. */
@@ -79,6 +94,7 @@ export class Lease {
     if (this.#pending !== undefined) return this.#pending;
     this.#slice += 1;
     this.#pendingSinceMs = nowMs;
+    this.#pendingUnits = Math.max(this.#toldUnits, ask.deliveredUnits);
     this.#pending = {
       accountId: this.accountId,
       leaseId: this.leaseId,
@@ -86,6 +102,7 @@ export class Lease {
       spendMsat: this.owed(ask.deliveredUnits),
       reserveMsat: this.#affordable(ask),
       ttlSec: this.ttlSec,
+      ...(ask.share === undefined ? {} : { shared: ask.share(this.#toldUnits, this.#pendingUnits) }),
     };
     return this.#pending;
   }
@@ -104,9 +121,21 @@ export class Lease {
     return msat(Math.min(Math.max(owedMsat, 0), this.reservedMsat));
   }
 
-  /** The lease was released with this as its last payment. */
-  released(spentMsat: Msat): void {
+  /** The last step: pays what is still owed and gives the rest back. */
+  ending(finalUnits: number, share: Share | undefined): Release {
+    const { accountId, leaseId } = this;
+    return {
+      accountId,
+      leaseId,
+      spendMsat: this.owed(finalUnits),
+      ...(share === undefined ? {} : { shared: share(this.#toldUnits, finalUnits) }),
+    };
+  }
+
+  /** The lease was released with this as its last payment, of which that much was taken. */
+  released(spentMsat: Msat, billedMsat: Msat): void {
     this.committedMsat = msat(this.committedMsat + spentMsat);
+    this.billedMsat = msat(this.billedMsat + billedMsat);
     this.reservedMsat = ZERO_MSAT;
     this.gone = true;
   }
@@ -116,6 +145,8 @@ export class Lease {
     const step = this.#pending;
     if (step === undefined) return;
     this.#pending = undefined;
+    // What a step took whose answer was lost is not known here any more: it counts as all that it asked for.
+    const billedMsat = ('billedMsat' in outcome ? outcome.billedMsat : undefined) ?? step.spendMsat;
     switch (outcome.kind) {
       case 'gone':
         this.gone = true;
@@ -123,16 +154,22 @@ export class Lease {
         return;
       case 'revoked':
       case 'expired':
-        this.committedMsat = msat(this.committedMsat + step.spendMsat);
-        this.reservedMsat = msat(this.reservedMsat - step.spendMsat);
+        this.#book(step.spendMsat, billedMsat);
+        this.reservedMsat = msat(this.reservedMsat - billedMsat);
         return;
       default:
-        this.committedMsat = msat(this.committedMsat + step.spendMsat);
+        this.#book(step.spendMsat, billedMsat);
     }
     this.reservedMsat = outcome.reservedMsat;
     this.balanceMsat = outcome.balanceMsat;
     // A repeated step renews nothing: it was renewed when the lost answer was sent.
     this.renewedAtMs = outcome.kind === 'repeated' ? this.#pendingSinceMs : sentAtMs;
     this.coveredUnits = unitsFor(this.rate, this.committedMsat + this.reservedMsat);
+  }
+
+  #book(spentMsat: Msat, billedMsat: Msat): void {
+    this.committedMsat = msat(this.committedMsat + spentMsat);
+    this.billedMsat = msat(this.billedMsat + billedMsat);
+    this.#toldUnits = this.#pendingUnits;
   }
 }

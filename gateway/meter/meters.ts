@@ -2,7 +2,7 @@ import type { Msat } from '../../node/msat.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { StoreError } from '../ledger/store.ts';
 import type { MeteredUnit } from '../pricing/price.ts';
-import { type OpenedTab, openTab } from './open-tab.ts';
+import { type OpenedTab, openTab, sharedKey } from './open-tab.ts';
 import { Seconds } from './quantity.ts';
 import { costOf } from './rate.ts';
 import { type Settling, settleTab } from './settle-tab.ts';
@@ -38,7 +38,7 @@ export interface MeterObserver {
 
 /** What {@link createMeters} needs. */
 export interface MetersOptions {
-  readonly ledger: Pick<Ledger, 'reserve' | 'commit' | 'release' | 'isRevoked' | 'nextKey'>;
+  readonly ledger: Pick<Ledger, 'reserve' | 'commit' | 'release' | 'isRevoked' | 'nextKey' | 'clockMs'>;
   /** Monotonic ms: `performance.now`. */
   readonly nowMs: () => number;
   /** Tries the last step of a charge again when the store is away. */
@@ -130,15 +130,16 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
       return { kind: 'insufficient', balanceMsat: tab.lease.balanceMsat, neededMsat };
     }
     const { maxStreams } = terms;
-    if (tab.settings.shared && maxStreams !== undefined && tab.members.size >= maxStreams) {
+    if (tab.settings.together !== undefined && maxStreams !== undefined && tab.members.size >= maxStreams) {
       return { kind: 'too-many' };
     }
     return { kind: 'opened', meter: this.#join(tab, terms) };
   }
 
   #tabFor(terms: MeterTerms): Promise<OpenedTab> {
-    const key = sharedKey(terms);
-    if (key === undefined) return this.#makeTab(terms);
+    const paidTogether = sharedKey(terms);
+    if (paidTogether === undefined) return this.#makeTab(terms);
+    const key = `${terms.accountId} ${paidTogether}`;
     const known = this.#shared.get(key);
     if (known !== undefined) return known;
     const opening = this.#makeTab(terms);
@@ -348,10 +349,4 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
     if (report.cutBy !== undefined) this.#observe.cut?.(service, report.cutBy);
     this.#observe.ended?.(service, accountId, price.unit, report);
   }
-}
-
-/** Connections that are charged once share a tab; at different rates they can't. */
-function sharedKey({ charge, price, accountId, service }: MeterTerms): string | undefined {
-  if (charge !== 'once' || price.unit !== 'second') return undefined;
-  return `${accountId} ${service} ${price.amountMsat}/${price.per}`;
 }

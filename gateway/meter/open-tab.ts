@@ -6,8 +6,9 @@ import { Lease } from './lease.ts';
 import { Counter, Seconds } from './quantity.ts';
 import { costOf, type Rate, rateOf } from './rate.ts';
 import type { Settling } from './settle-tab.ts';
+import { SpanLog } from './span-log.ts';
 import { Tab } from './tab.ts';
-import type { TabPort, TabSettings } from './tab-types.ts';
+import type { TabPort, TabSettings, Together } from './tab-types.ts';
 import type { MeterTerms, Opened } from './terms.ts';
 
 const DEFAULT_SLICE_MS = 1_000;
@@ -19,6 +20,10 @@ const RETRY_MS = 1_000;
 const TTL_SLICES = 5;
 const MAX_TTL_SEC = 24 * 3600;
 
+/** The store's clock is asked for so often at most, until an answer is this quick, ms: half of that is what it may be wrong by. */
+const CLOCK_ASKS = 4;
+const CLOCK_NEAR_MS = 20;
+
 /** Set aside at first, and at least ahead of delivery: a read's worth of bytes, a few events. */
 const FIRST_UNITS: Readonly<Record<MeteredUnit, number>> = { second: 0, byte: 65_536, event: 16, unit: 1 };
 /** With less than this there is no point in asking the upstream. */
@@ -26,7 +31,7 @@ const LEAST_UNITS: Readonly<Record<MeteredUnit, number>> = { second: 0, byte: 1_
 
 /** What opening a tab needs. */
 export interface TabDeps {
-  readonly ledger: Pick<Ledger, 'reserve' | 'release' | 'nextKey'>;
+  readonly ledger: Pick<Ledger, 'reserve' | 'release' | 'nextKey' | 'clockMs'>;
   readonly unsettled: Settling;
   readonly tickMs: number;
   readonly leaseTtlSec: number;
@@ -46,7 +51,8 @@ export type OpenedTab =
  */
 export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedTab> {
   const rate = rateOf(terms.price);
-  const settings = settingsOf(deps, terms);
+  const together = await joinOthers(deps, terms);
+  const settings = settingsOf(deps, terms, together);
   const [firstMsat, leastMsat] = firstAmounts(terms, rate, settings.sliceMs);
   const ttlSec = Math.min(
     MAX_TTL_SEC,
@@ -58,7 +64,7 @@ export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedT
     amountMsat: firstMsat,
     ttlSec,
     // Those who share a tab are counted where they join it.
-    ...(terms.maxStreams === undefined || settings.shared ? {} : { maxLeases: terms.maxStreams }),
+    ...(terms.maxStreams === undefined || together !== undefined ? {} : { maxLeases: terms.maxStreams }),
   };
   const sentAtMs = deps.now();
   let reserved = asked;
@@ -92,7 +98,10 @@ export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedT
   });
   const quantity =
     terms.price.unit === 'second'
-      ? new Seconds(Math.min(LEAST_PAID_MS, settings.sliceMs))
+      ? new Seconds(
+          Math.min(LEAST_PAID_MS, settings.sliceMs),
+          together === undefined ? undefined : new SpanLog(),
+        )
       : new Counter({
           leastAhead: FIRST_UNITS[terms.price.unit],
           sliceMs: settings.sliceMs,
@@ -101,13 +110,39 @@ export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedT
   return { kind: 'opened', tab: new Tab(lease, quantity, settings, deps.port) };
 }
 
-function settingsOf(deps: TabDeps, terms: MeterTerms): TabSettings {
+/** Connections that are charged once pay for their time together; at different rates they can't. @returns undefined for others */
+export function sharedKey({ charge, price, service }: MeterTerms): string | undefined {
+  if (charge !== 'once' || price.unit !== 'second') return undefined;
+  return `${service} ${price.amountMsat}/${price.per}`;
+}
+
+/** What brings this process's count and those of others on one line: the store's clock, as of the middle of the question. */
+async function joinOthers(deps: TabDeps, terms: MeterTerms): Promise<Together | undefined> {
+  const key = sharedKey(terms);
+  if (key === undefined) return undefined;
+  let best: { readonly tookMs: number; readonly aheadMs: number } | undefined;
+  for (
+    let asks = 0;
+    asks < CLOCK_ASKS && (best?.tookMs ?? Number.POSITIVE_INFINITY) > CLOCK_NEAR_MS;
+    asks += 1
+  ) {
+    const askedAtMs = deps.now();
+    const storeMs = await deps.ledger.clockMs(terms.accountId);
+    const tookMs = deps.now() - askedAtMs;
+    const aheadMs = storeMs - askedAtMs - Math.floor(tookMs / 2);
+    if (best === undefined || tookMs < best.tookMs) best = { tookMs, aheadMs };
+  }
+  return { key, aheadMs: best?.aheadMs ?? 0 };
+}
+
+function settingsOf(deps: TabDeps, terms: MeterTerms, together: Together | undefined): TabSettings {
   const { sliceMs = DEFAULT_SLICE_MS, holdMs, warnMs, service, price } = terms;
   const { tickMs } = deps;
   // Early enough for a tick and the store's answer, so that a slice never runs out while there is money.
   const leadMs = Math.floor(Math.min(sliceMs / 2, Math.max(2 * tickMs, sliceMs / 4)));
-  const shared = terms.charge === 'once' && price.unit === 'second';
-  return { service, unit: price.unit, shared, sliceMs, leadMs, tickMs, retryMs: RETRY_MS, holdMs, warnMs };
+  const { unit } = price;
+  const pace = { sliceMs, leadMs, tickMs, retryMs: RETRY_MS, holdMs, warnMs };
+  return { service, unit, ...pace, ...(together === undefined ? {} : { together }) };
 }
 
 /** What to set aside, and what to be content with. */

@@ -1,3 +1,5 @@
+import type { SpanLog } from './span-log.ts';
+
 /**
  * What a stream delivers, as cumulative whole units. `counted`: what left or is about to leave, which must be covered.
  * `delivered`: what is paid for. For time both are the same.
@@ -25,13 +27,17 @@ export class Seconds implements Quantity {
   #sinceMs: number | undefined;
   #began = false;
   readonly #leastMs: number;
+  /** Kept when others may pay for the same time. */
+  readonly log: SpanLog | undefined;
 
   /**
    * @param leastMs - paid for once delivery began, however short it was. Without it, a client that connects, takes the first chunk and
    * leaves, again and again, has the stream for next to nothing.
+   * @param log - told when each part of it was
    */
-  constructor(leastMs = 0) {
+  constructor(leastMs = 0, log?: SpanLog) {
     this.#leastMs = leastMs;
+    this.log = log;
   }
 
   start(nowMs: number): void {
@@ -40,8 +46,14 @@ export class Seconds implements Quantity {
   }
 
   stop(nowMs: number, coveredMs: number): void {
-    this.#doneMs = this.counted(nowMs, coveredMs);
+    this.#settle(nowMs, coveredMs);
     this.#sinceMs = undefined;
+  }
+
+  #settle(nowMs: number, coveredMs: number): void {
+    const countedMs = this.counted(nowMs, coveredMs);
+    if (this.#sinceMs !== undefined) this.log?.add(this.#doneMs, this.#sinceMs, countedMs - this.#doneMs);
+    this.#doneMs = countedMs;
   }
 
   counted(nowMs: number, coveredMs: number): number {
@@ -61,7 +73,7 @@ export class Seconds implements Quantity {
   /** Time that ran past what was covered was not paid ahead, and is lost; call it before more is covered. */
   clamp(nowMs: number, coveredMs: number): void {
     if (this.#sinceMs === undefined) return;
-    this.#doneMs = this.counted(nowMs, coveredMs);
+    this.#settle(nowMs, coveredMs);
     this.#sinceMs = nowMs;
   }
 

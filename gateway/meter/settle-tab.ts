@@ -1,3 +1,4 @@
+import { ZERO_MSAT } from '../../node/msat.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { StoreError } from '../ledger/store.ts';
 import type { Tab } from './tab.ts';
@@ -23,13 +24,15 @@ export async function settleTab(
     if (lease.pending !== undefined) await commitPending(tab, ledger);
     await coverTruth(tab, ledger);
     if (lease.gone) return;
-    const spendMsat = lease.owed(tab.finalUnits);
+    const ending = lease.ending(tab.finalUnits, tab.share);
+    const { spendMsat } = ending;
     const again = tried;
     tried = true;
-    const { accountId, leaseId } = lease;
-    const outcome = await ledger.release({ accountId, leaseId, spendMsat });
+    const outcome = await ledger.release(ending);
+    if (outcome.kind === 'released') tab.released(spendMsat, outcome.billedMsat ?? spendMsat);
     // Gone at the first try: the lease expired, and what it owed is lost. Gone at a later one: the first did it.
-    tab.released(outcome.kind === 'released' || again ? spendMsat : undefined);
+    else if (again) tab.released(spendMsat, spendMsat);
+    else tab.released(ZERO_MSAT, ZERO_MSAT);
   });
 }
 

@@ -21,12 +21,20 @@ export interface TabPort<Tab> {
   ended(tab: Tab): void;
 }
 
+/** Time that is paid for together with other tabs of the account, here and at other gateways. */
+export interface Together {
+  /** What is paid for together. */
+  readonly key: string;
+  /** What the meter's clock lacks to the store's, ms. */
+  readonly aheadMs: number;
+}
+
 /** How a tab is driven; all ms. */
 export interface TabSettings {
   readonly service: string;
   readonly unit: MeteredUnit;
-  /** Several connections may share it; then what one of them did can't be told from what another did. */
-  readonly shared: boolean;
+  /** Present when connections share it; then what one of them did can't be told from what another did. */
+  readonly together?: Together;
   readonly sliceMs: number;
   /** The next slice is asked for when this much is left of the present one. */
   readonly leadMs: number;
@@ -36,3 +44,28 @@ export interface TabSettings {
   readonly holdMs: number;
   readonly warnMs: number;
 }
+
+/**
+ * Where a charge stands.
+ *
+ *     opening ──► running ◄──► holding ──► ended
+ *
+ * `opening`: a slice is set aside, nothing was delivered. `holding`: what was set aside is used up, nothing passes and no
+ * time is counted; first for the store's `answer` (the next slice was asked for, and nobody is told), then, when the answer
+ * is that there is no money, for `credit`.
+ */
+export type TabState =
+  | { readonly kind: 'opening' }
+  | { readonly kind: 'running' }
+  | {
+      readonly kind: 'holding';
+      readonly sinceMs: number;
+      readonly for: 'answer' | 'credit';
+      /** The hold ends, if no credit came; ms. */
+      readonly untilMs: number;
+      /** Steps that were prepared since the hold began. */
+      readonly asks: number;
+      /** The hold is over, and the store is asked for the last time: credit may have come without a word. */
+      readonly last: boolean;
+    }
+  | { readonly kind: 'ended'; readonly cutBy: CutReason | undefined };

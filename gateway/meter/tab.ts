@@ -1,38 +1,13 @@
-import { type Msat, msat, ZERO_MSAT } from '../../node/msat.ts';
+import { type Msat, msat } from '../../node/msat.ts';
 import type { Commit, CommitOutcome } from '../ledger/store.ts';
-import type { Lease } from './lease.ts';
+import type { Lease, Share } from './lease.ts';
 import { LowWater } from './low-water.ts';
 import { keepAliveAt, nextStepAt } from './next-step.ts';
 import { type Counter, Seconds } from './quantity.ts';
 import { unitsFor } from './rate.ts';
-import type { Member, TabPort, TabSettings } from './tab-types.ts';
+import type { Member, TabPort, TabSettings, TabState } from './tab-types.ts';
 import type { CutReason, MeterEnd, MeterNotice } from './terms.ts';
 import { NO_SLOT, type Timed } from './wheel.ts';
-
-/**
- * Where a charge stands.
- *
- *     opening ──► running ◄──► holding ──► ended
- *
- * `opening`: a slice is set aside, nothing was delivered. `holding`: what was set aside is used up, nothing passes and no
- * time is counted; first for the store's `answer` (the next slice was asked for, and nobody is told), then, when the answer
- * is that there is no money, for `credit`.
- */
-export type TabState =
-  | { readonly kind: 'opening' }
-  | { readonly kind: 'running' }
-  | {
-      readonly kind: 'holding';
-      readonly sinceMs: number;
-      readonly for: 'answer' | 'credit';
-      /** The hold ends, if no credit came; ms. */
-      readonly untilMs: number;
-      /** Steps that were prepared since the hold began. */
-      readonly asks: number;
-      /** The hold is over, and the store is asked for the last time: credit may have come without a word. */
-      readonly last: boolean;
-    }
-  | { readonly kind: 'ended'; readonly cutBy: CutReason | undefined };
 
 /**
  * One lease, what is delivered on it, and the connections that it pays for: one, or with `charge: once` all of an account. All of
@@ -208,12 +183,27 @@ export class Tab implements Timed {
     for (const member of this.members) member.hold();
   }
 
+  /** Says to the store which time a part of the total was; undefined when this tab pays for itself alone. */
+  get share(): Share | undefined {
+    const { quantity, settings } = this;
+    const log = quantity instanceof Seconds ? quantity.log : undefined;
+    const { together } = settings;
+    if (log === undefined || together === undefined) return undefined;
+    return (fromUnits, toUnits) => ({
+      key: together.key,
+      spans: log
+        .between(fromUnits, toUnits)
+        .map(([fromMs, toMs]) => [fromMs + together.aheadMs, toMs + together.aheadMs]),
+    });
+  }
+
   /** The next step for the store; once more the last one when its answer was lost. */
   prepare(nowMs: number): Commit {
     const { lease, quantity, state, settings } = this;
     this.#inFlight = true;
     if (lease.pending !== undefined) return lease.pending;
     if (!(quantity instanceof Seconds)) quantity.learn(nowMs, lease.coveredUnits);
+    else if (quantity.log !== undefined) quantity.clamp(nowMs, lease.coveredUnits);
     if (state.kind === 'holding') this.state = { ...state, asks: state.asks + 1 };
     const counted = quantity.counted(nowMs, lease.coveredUnits);
     const ahead = quantity instanceof Seconds ? settings.sliceMs + settings.leadMs : quantity.aheadUnits;
@@ -221,12 +211,14 @@ export class Tab implements Timed {
     this.#credited = false;
     this.#guessed = credited;
     const idle = state.kind === 'opening' || (quantity instanceof Seconds && this.#active === 0);
+    const { share } = this;
     return lease.prepare(
       {
         deliveredUnits: quantity.delivered(nowMs, lease.coveredUnits),
         needUnits: idle ? 0 : this.#needUnits(nowMs),
         wantUnits: idle ? 0 : counted + ahead,
         credited,
+        ...(share === undefined ? {} : { share }),
       },
       nowMs,
     );
@@ -269,16 +261,18 @@ export class Tab implements Timed {
 
   /** Books an answer, also after the end. */
   applied(outcome: CommitOutcome, sentAtMs: number): void {
-    const before = this.lease.committedMsat;
-    this.lease.apply(outcome, sentAtMs);
-    const spentMsat = msat(this.lease.committedMsat - before);
-    if (spentMsat > 0) this.#port.billed(this, spentMsat);
+    const { lease } = this;
+    const before = lease.billedMsat;
+    lease.apply(outcome, sentAtMs);
+    if (this.quantity instanceof Seconds) this.quantity.log?.forget(lease.toldUnits);
+    const billedMsat = msat(lease.billedMsat - before);
+    if (billedMsat > 0) this.#port.billed(this, billedMsat);
   }
 
-  /** The lease ended in the store. @param spentMsat - undefined when it had expired before */
-  released(spentMsat: Msat | undefined): void {
-    this.lease.released(spentMsat ?? ZERO_MSAT);
-    if (spentMsat !== undefined && spentMsat > 0) this.#port.billed(this, spentMsat);
+  /** The lease ended in the store, which took `billedMsat` of `spentMsat`; nothing of either when it had expired before. */
+  released(spentMsat: Msat, billedMsat: Msat): void {
+    this.lease.released(spentMsat, billedMsat);
+    if (billedMsat > 0) this.#port.billed(this, billedMsat);
   }
 
   #landed(): void {
@@ -373,13 +367,13 @@ export class Tab implements Timed {
     this.end(undefined, nowMs);
     // It may be more than is set aside: the settling asks for the rest.
     if (units !== undefined && payFrom === 'balance') this.finalUnits = units;
-    if (how.waive === true && !this.settings.shared) this.finalUnits = 0;
+    if (how.waive === true && this.settings.together === undefined) this.finalUnits = 0;
   }
 
   /** What was billed since the last call: the part of the connection that asks. Their sum is what the tab was billed. */
   takeBilled(nowMs: number): Msat {
     const { lease } = this;
-    const billedMsat = lease.committedMsat + lease.owed(this.deliveredUnits(nowMs));
+    const billedMsat = lease.billedMsat + lease.owed(this.deliveredUnits(nowMs));
     const takenMsat = msat(Math.max(0, billedMsat - this.#takenMsat));
     this.#takenMsat += takenMsat;
     return takenMsat;

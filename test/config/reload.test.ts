@@ -138,23 +138,17 @@ test('what needs a restart is named and kept as it was, while the rest is taken'
 });
 
 test('what does not go together with that which needs a restart is refused', async (t) => {
-  const priced = 'price: 1 sat/minute, upstream: "http://127.0.0.1:3000"';
-  const { file, next } = watching(t, (dir) => {
-    const first = path.join(dir, 'sluice.yaml');
-    writeFileSync(first, `workers: 2\nservices: [{ name: film, ${priced} }]\n`);
-    return first;
-  });
-  writeFileSync(file, `workers: 1\nservices: [{ name: film, ${priced}, streams: { charge: once } }]\n`);
+  const { file, next } = watching(t, plainFile);
+  const redis = 'store: redis://127.0.0.1:6379\n';
+  writeFileSync(file, text('20 sat', `${redis}challenge: { shared: true }\n`));
   const refused = await next();
   assert.ok(refused instanceof Error);
   assert.match(
     refused.message,
-    /^until a restart, which a change of workers needs: services\[0\]\.streams\.charge joins .* at two of the 2 workers would pay twice/,
+    /^until a restart, which a change of store needs: challenge\.shared needs a store in Redis, and the store is sqlite\./,
   );
-  writeFileSync(file, `workers: 1\nservices: [{ name: movie, ${priced} }]\n`);
-  const taken = await next();
-  assert.ok(!(taken instanceof Error));
-  assert.equal(taken.config.services[0]?.name, 'movie');
+  writeFileSync(file, text('30 sat', redis));
+  assert.equal(priceOf(await next()), 30_000);
 });
 
 test('a closed watch leaves no listener behind', (t) => {

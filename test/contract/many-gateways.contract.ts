@@ -3,6 +3,7 @@ import { describe, type TestContext, test } from 'node:test';
 import type { Bus } from '../../gateway/bus/bus.ts';
 import type { SharedClients } from '../../gateway/flow/shared-clients.ts';
 import type { Store } from '../../gateway/ledger/store.ts';
+import { LEAST_PAID_MS } from '../../gateway/meter/open-tab.ts';
 import type { SessionTable } from '../../gateway/session/table.ts';
 import { msat } from '../../node/msat.ts';
 import type { LightningNode } from '../../node/node.ts';
@@ -62,6 +63,13 @@ const STREAM: Omit<Ware, 'upstream'> = {
   metering: { ...QUICK, depositMsat: msat(5_000) },
 };
 
+const REEL: Omit<Ware, 'upstream'> = {
+  name: 'reel',
+  path: '/reel',
+  price: '10 sat/second',
+  metering: { ...QUICK, depositMsat: msat(100_000), charge: 'once' },
+};
+
 async function openChain(t: TestContext, open: OpenShared): Promise<Chain> {
   const scene = openScene(t);
   const simnet = createSimnet({ nowMs: Date.now });
@@ -81,7 +89,10 @@ async function openChain(t: TestContext, open: OpenShared): Promise<Chain> {
     upstream,
     async start(options = {}) {
       const part = await shared();
-      const wares = [CALL, PACK, PASS, FILM, STREAM].map((ware) => ({ ...ware, upstream: upstream.origin }));
+      const wares = [CALL, PACK, PASS, FILM, STREAM, REEL].map((ware) => ({
+        ...ware,
+        upstream: upstream.origin,
+      }));
       return scene.gateway(wares, { ...part, simnet, ...options });
     },
   };
@@ -141,6 +152,24 @@ export function manyGatewaysContract(name: string, open: OpenShared): void {
       stream.leave();
       const account = await settled(two.store, credential);
       assert.equal(account.creditedMsat, 8_000);
+    });
+
+    test('streams that are charged once cost the time of one, also when two gateways serve them', async (t) => {
+      const [one, two] = await openTwo(t, open);
+      const credential = await buy(one, '/reel');
+      const fromMs = performance.now();
+      const streams = await Promise.all(
+        [one, two, two].map(({ url }) =>
+          listen(t, `${url}/reel`, { headers: { authorization: credential } }),
+        ),
+      );
+      for (const stream of streams) await stream.until(/data: 120\n/);
+      for (const stream of streams) stream.leave();
+      const { spentMsat } = await settled(one.store, credential);
+      const tookMs = performance.now() - fromMs;
+      // 10 msat a ms; the clocks of the two may be half a second apart on a machine that is very busy.
+      assert.ok(spentMsat / 10 <= tookMs + 500, `${spentMsat} msat in ${tookMs} ms`);
+      assert.ok(spentMsat / 10 >= LEAST_PAID_MS, `${spentMsat} msat in ${tookMs} ms`);
     });
 
     test('a client that brings the preimage of its top-up to another gateway is credited once', async (t) => {

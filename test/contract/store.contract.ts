@@ -5,6 +5,7 @@ import { inputContract } from './store/input.ts';
 import { leaseContract } from './store/leases.ts';
 import { offerContract } from './store/offers.ts';
 import { paymentContract } from './store/payments.ts';
+import { sharedTimeContract } from './store/shared-time.ts';
 import { spendContract } from './store/spends.ts';
 import { contractTest, type OpenBackend } from './store/subject.ts';
 import { timeContract } from './store/time.ts';
@@ -22,6 +23,7 @@ export function storeContract(name: string, openBackend: OpenBackend): void {
   spendContract(it);
   attemptContract(it);
   leaseContract(it);
+  sharedTimeContract(it);
   offerContract(it);
   paymentContract(it);
   identityContract(it);

@@ -215,6 +215,7 @@ test('a full disk: new payments are 503 and not lost, passes go on, and all of i
       books: sqliteBooks(db),
       file,
       nowSec: () => Math.floor(nowMs() / 1000),
+      nowMs,
       spendDurability: 'normal',
       busyTimeoutMs: 1_000,
       onLatency: () => {},

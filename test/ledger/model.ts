@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { type Account, SPEND_KEY_TTL_SEC, type Store } from '../../gateway/ledger/store.ts';
+import { type Account, SPEND_KEY_TTL_SEC, type Span, type Store } from '../../gateway/ledger/store.ts';
 import { msat } from '../../node/msat.ts';
 import { assertBalanced, hash, SERVICE } from '../contract/store/subject.ts';
 import type { ManualClock } from '../support/clock.ts';
@@ -247,6 +247,40 @@ const release = fc.tuple(accountId, leaseId, amount).map(([id, lease, spendMsat]
   }),
 );
 
+const sharedSpan = fc.tuple(fc.nat(40), fc.nat(20)).map(([from, length]): Span => [from, from + length]);
+
+/** Between nothing and all of it, as the store says. */
+const commitShared = fc
+  .tuple(accountId, leaseId, fc.integer({ min: 1, max: 9 }), amount, sharedSpan)
+  .map(([id, lease, slice, spendMsat, span]) =>
+    command(`commit ${lease} #${slice} ${spendMsat} for ${span}`, async (model, { store }) => {
+      const shared = { key: 'k', spans: [span] };
+      const asked = {
+        accountId: id,
+        leaseId: lease,
+        slice,
+        spendMsat,
+        reserveMsat: msat(20),
+        ttlSec: 40,
+        shared,
+      };
+      const [outcome] = await store.commit([asked]).catch(() => []);
+      if (outcome === undefined || outcome.kind === 'gone' || outcome.kind === 'repeated') return;
+      assert.ok(outcome.billedMsat !== undefined && outcome.billedMsat <= spendMsat);
+      add(model.spent, id, outcome.billedMsat);
+    }),
+  );
+
+const releaseShared = fc.tuple(accountId, leaseId, amount, sharedSpan).map(([id, lease, spendMsat, span]) =>
+  command(`release ${lease} ${spendMsat} for ${span}`, async (model, { store }) => {
+    const asked = { accountId: id, leaseId: lease, spendMsat, shared: { key: 'k', spans: [span] } };
+    const outcome = await store.release(asked).catch(() => undefined);
+    if (outcome?.kind !== 'released') return;
+    assert.ok(outcome.billedMsat !== undefined && outcome.billedMsat <= spendMsat);
+    add(model.spent, id, outcome.billedMsat);
+  }),
+);
+
 const advance = fc.constantFrom(1, 20, 45, 300, 700, 40_000, -10, -5_000).map((seconds) =>
   command(`advance ${seconds} s`, async (_model, { clock }) => {
     clock.advanceSec(seconds);
@@ -266,7 +300,7 @@ const revoke = accountId.map((id) =>
 );
 
 const money = [redeem, redeem, credit, topUp, spend, spend, spend, voidSpend, refundSpend, attempt];
-const streams = [reserve, reserve, commit, commit, release];
+const streams = [reserve, reserve, commit, commit, commitShared, release, releaseShared];
 // Rare, because little happens to an account after it.
 const seldomRevoke = fc.oneof({ weight: 1, arbitrary: revoke }, { weight: 9, arbitrary: purge });
 

@@ -13,6 +13,8 @@ export type Weather = 'fine' | 'deaf' | 'mute' | 'hanging';
 /** Meters over a store, with a clock and timers that stand still until they are told to move. */
 export interface Rig {
   readonly meters: Meters;
+  /** Those of another process on the same store. */
+  readonly others: Meters;
   readonly store: Store;
   readonly notices: MeterNotice[];
   /** Commits of each store call. */
@@ -26,7 +28,7 @@ export interface Rig {
   jump(ms: number): void;
   credit(accountId: string, amountMsat: number): Promise<void>;
   /** Opens a stream that must open. */
-  open(terms: Partial<MeterTerms> & { readonly price: MeterTerms['price'] }): Promise<Meter>;
+  open(terms: Partial<MeterTerms> & { readonly price: MeterTerms['price'] }, meters?: Meters): Promise<Meter>;
   account(
     accountId?: string,
   ): Promise<{ balance: number; reserved: number; spent: number; credited: number }>;
@@ -82,27 +84,31 @@ export async function createRig(options: RigOptions = {}): Promise<Rig> {
       unsettled.push(verb);
     }
   };
-  const meters = createMeters({
-    ledger: {
-      reserve: (asked) => through(() => store.reserve(asked)),
-      commit: (commits) => {
-        calls.push(commits);
-        return through(() => store.commit(commits));
+  /** @param sinceMs - where the monotonic clock of that process stands */
+  const process = (sinceMs: number): Meters =>
+    createMeters({
+      ledger: {
+        reserve: (asked) => through(() => store.reserve(asked)),
+        commit: (commits) => {
+          calls.push(commits);
+          return through(() => store.commit(commits));
+        },
+        release: (asked) => through(() => store.release(asked)),
+        clockMs: (accountId) => through(() => store.clockMs(accountId)),
+        isRevoked: (accountId) => revoked.has(accountId),
+        nextKey: () => `lease:${++keys}`,
       },
-      release: (asked) => through(() => store.release(asked)),
-      isRevoked: (accountId) => revoked.has(accountId),
-      nextKey: () => `lease:${++keys}`,
-    },
-    nowMs: () => now + offset,
-    unsettled: { settle },
-    ...(options.leaseTtlSec === undefined ? {} : { leaseTtlSec: options.leaseTtlSec }),
-    setTimer: (act, delayMs) => {
-      const timer = { atMs: now + delayMs, act };
-      timers.add(timer);
-      return () => void timers.delete(timer);
-    },
-    ...(options.observe === undefined ? {} : { observe: options.observe }),
-  });
+      nowMs: () => sinceMs + now + offset,
+      unsettled: { settle },
+      ...(options.leaseTtlSec === undefined ? {} : { leaseTtlSec: options.leaseTtlSec }),
+      setTimer: (act, delayMs) => {
+        const timer = { atMs: now + delayMs, act };
+        timers.add(timer);
+        return () => void timers.delete(timer);
+      },
+      ...(options.observe === undefined ? {} : { observe: options.observe }),
+    });
+  const meters = process(0);
 
   async function runTimers(): Promise<void> {
     for (;;) {
@@ -118,6 +124,7 @@ export async function createRig(options: RigOptions = {}): Promise<Rig> {
 
   const rig: Rig = {
     meters,
+    others: process(123_456),
     store,
     notices,
     calls,
@@ -148,8 +155,8 @@ export async function createRig(options: RigOptions = {}): Promise<Rig> {
         expiresAtSec,
       });
     },
-    async open(terms) {
-      const opened = await meters.open(termsOf(terms, notices));
+    async open(terms, at = meters) {
+      const opened = await at.open(termsOf(terms, notices));
       if (opened.kind !== 'opened') throw new Error(`not opened: ${opened.kind}`);
       return opened.meter;
     },

@@ -1,19 +1,22 @@
 import { addMsat, ZERO_MSAT } from '../../../node/msat.ts';
-import type {
-  AccountBooks,
-  AccountRow,
-  AttemptRow,
-  Books,
-  ClaimBooks,
-  Counter,
-  IdentityBooks,
-  KeyBooks,
-  LeaseBooks,
-  LeaseRow,
-  OfferBooks,
-  OfferRow,
-  RevocationBooks,
-  SpendKeyRow,
+import {
+  type AccountBooks,
+  type AccountRow,
+  type AttemptRow,
+  type Books,
+  type ClaimBooks,
+  type Counter,
+  type IdentityBooks,
+  type KeyBooks,
+  type LeaseBooks,
+  type LeaseRow,
+  NOTHING_PAID,
+  type OfferBooks,
+  type OfferRow,
+  type PaidTime,
+  type RevocationBooks,
+  type SharedTimeBooks,
+  type SpendKeyRow,
 } from '../books.ts';
 import {
   type Claim,
@@ -53,6 +56,7 @@ export function memoryBooks(): Books {
     ...claimBooks(tables),
     ...keyBooks(tables),
     ...leaseBooks(tables),
+    ...sharedTimeBooks(),
     ...offerBooks(tables),
     ...revocationBooks(tables),
     ...identityBooks(),
@@ -179,6 +183,20 @@ function leaseBooks({ leases }: Tables): LeaseBooks {
       take(leases, leases.size, (row) => row.accountRef === accountRef && !row.ended),
     expiredLeases: (nowSec, limit) => take(leases, limit, (row) => !row.ended && row.untilSec <= nowSec),
     forgetLeases: (nowSec, limit) => forget(leases, limit, (row) => row.ended && row.untilSec <= nowSec),
+  };
+}
+
+function sharedTimeBooks(): SharedTimeBooks {
+  const rows = new Map<string, { readonly paid: PaidTime; readonly forgetAtSec: number }>();
+  const nameOf = (accountRef: number, key: string) => `${accountRef} ${key}`;
+  return {
+    paidTime(accountRef, key, nowSec) {
+      const row = rows.get(nameOf(accountRef, key));
+      return row === undefined || row.forgetAtSec <= nowSec ? NOTHING_PAID : row.paid;
+    },
+    savePaidTime: (accountRef, key, paid, forgetAtSec) =>
+      void rows.set(nameOf(accountRef, key), { paid, forgetAtSec }),
+    forgetPaidTime: (nowSec, limit) => forget(rows, limit, (row) => row.forgetAtSec <= nowSec),
   };
 }
 

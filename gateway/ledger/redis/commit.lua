@@ -1,12 +1,14 @@
--- KEYS: account, open leases, ended leases. ARGV: clock, then for each lease: leaseId, slice, spend, reserve, ttlSec.
+-- KEYS: account, open leases, ended leases, paid time. ARGV: clock, then for each lease: leaseId, slice, spend, reserve, ttlSec, key and
+-- spans of time that is paid for together ('' and '': none).
 -- Answers one outcome a lease, joined by commas; 'uncovered' when one spends more than it has reserved: then nothing is booked.
 local now = now_sec()
 local a = load_account()
 local found = {}
-for at = 2, #ARGV, 5 do
+for at = 2, #ARGV, 7 do
   local lease = a and find_live(ARGV[at], now) or nil
   found[at] = lease
   if lease and number(ARGV[at + 1]) > lease.slice and number(ARGV[at + 2]) > lease.reserved then return 'uncovered' end
+  load_paid(ARGV[at + 5])
 end
 
 local function held(kind, lease)
@@ -29,7 +31,8 @@ local function commit_one(at)
   local slice = number(ARGV[at + 1])
   if slice <= lease.slice then return held('repeated', lease) end
   changed = true
-  local spent, reserved = number(ARGV[at + 2]), number(ARGV[at + 3])
+  local spent, reserved = bill_shared(ARGV[at + 5], ARGV[at + 6], number(ARGV[at + 2])), number(ARGV[at + 3])
+  local billed = ARGV[at + 5] == '' and '' or ' ' .. text(spent)
   lease.reserved = lease.reserved - spent
   a.reserved = a.reserved - spent
   a.spent = a.spent + spent
@@ -43,11 +46,11 @@ local function commit_one(at)
     lease.reserved = lease.reserved + reserved
   end
   save_lease(ARGV[at], lease)
-  if must_end then return refusal end
-  return held(refusal and 'insufficient' or 'committed', lease)
+  if must_end then return refusal .. billed end
+  return held(refusal and 'insufficient' or 'committed', lease) .. billed
 end
 
 local outcomes = {}
-for at = 2, #ARGV, 5 do outcomes[#outcomes + 1] = commit_one(at) end
+for at = 2, #ARGV, 7 do outcomes[#outcomes + 1] = commit_one(at) end
 if changed then save_amounts(a) end
 return table.concat(outcomes, ',')

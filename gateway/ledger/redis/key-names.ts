@@ -14,6 +14,8 @@ export interface AccountKeys {
   readonly account: string;
   readonly leases: string;
   readonly endedLeases: string;
+  /** Time that leases have paid for together. */
+  readonly paidTime: string;
   readonly revocation: string;
   readonly offers: string;
   spend(key: string): string;
@@ -88,6 +90,7 @@ function accountKeys(base: string): AccountKeys {
     account: `${base}a`,
     leases: `${base}l`,
     endedLeases: `${base}e`,
+    paidTime: `${base}p`,
     revocation: `${base}v`,
     // Not the name of an offer: an account may be named as a payment hash.
     offers: `${base}q`,

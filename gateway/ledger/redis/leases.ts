@@ -1,6 +1,7 @@
-import { checkCommits, checkRelease, checkReserve } from '../check-input.ts';
-import { type Commit, type CommitOutcome, type Store, StoreError } from '../store.ts';
-import { amountAt, kindOf, wordsOf } from './answers.ts';
+import type { Msat } from '../../../node/msat.ts';
+import { checkAccountId, checkCommits, checkRelease, checkReserve } from '../check-input.ts';
+import { type Commit, type CommitOutcome, type SharedTime, type Store, StoreError } from '../store.ts';
+import { amountAt, integerAt, kindOf, wordsOf } from './answers.ts';
 import { REFUSALS, refusalOf } from './debits.ts';
 import type { Engine } from './engine.ts';
 
@@ -8,12 +9,25 @@ import type { Engine } from './engine.ts';
 const COMMIT_CHUNK = 250;
 
 /** Money set aside for streams and uploads, in the account's slot. */
-export function leases(engine: Engine): Pick<Store, 'reserve' | 'commit' | 'release'> {
+export function leases(engine: Engine): Pick<Store, 'reserve' | 'commit' | 'release' | 'clockMs'> {
   const namesOf = (accountId: string): string[] => {
     const { account, leases, endedLeases } = engine.keys.of(accountId);
     return [account, leases, endedLeases];
   };
+  const payingNamesOf = (accountId: string): string[] => [
+    ...namesOf(accountId),
+    engine.keys.of(accountId).paidTime,
+  ];
   return {
+    clockMs: async (accountId) => {
+      checkAccountId(accountId);
+      return engine.verb('clockMs', async () =>
+        integerAt(
+          wordsOf(await engine.run('account-clock', engine.keys.account(accountId), engine.clock())),
+          0,
+        ),
+      );
+    },
     reserve: async (asked) => {
       checkReserve(asked);
       const { accountId, leaseId, amountMsat, ttlSec, maxLeases } = asked;
@@ -27,21 +41,31 @@ export function leases(engine: Engine): Pick<Store, 'reserve' | 'commit' | 'rele
     },
     commit: async (commits) => {
       checkCommits(commits);
-      return engine.verb('commit', () => commitAll(engine, namesOf, commits));
+      return engine.verb('commit', () => commitAll(engine, payingNamesOf, commits));
     },
     release: async (asked) => {
       checkRelease(asked);
-      const { accountId, leaseId, spendMsat } = asked;
+      const { accountId, leaseId, spendMsat, shared } = asked;
+      const args = [leaseId, String(spendMsat), ...sharedArgs(shared)];
       return engine.verb('release', async () => {
         const words = wordsOf(
-          await engine.run('release', ...namesOf(accountId), engine.clock(), leaseId, String(spendMsat)),
+          await engine.run('release', ...payingNamesOf(accountId), engine.clock(), ...args),
         );
         const kind = kindOf(words, ['released', 'gone', 'uncovered']);
         if (kind === 'uncovered') throw uncovered();
-        return kind === 'gone' ? { kind } : { kind, balanceMsat: amountAt(words, 1) };
+        return kind === 'gone' ? { kind } : { kind, balanceMsat: amountAt(words, 1), ...billedAt(words, 2) };
       });
     },
   };
+}
+
+function sharedArgs(shared: SharedTime | undefined): readonly [key: string, spans: string] {
+  return shared === undefined ? ['', ''] : [shared.key, shared.spans.flat().join(' ')];
+}
+
+/** Only a step that names time paid for together is answered with it. */
+function billedAt(words: readonly string[], at: number): { readonly billedMsat?: Msat } {
+  return words.length > at ? { billedMsat: amountAt(words, at) } : {};
 }
 
 /** Commits by account, in the order asked, with their places. */
@@ -76,7 +100,7 @@ async function commitAll(
       if (commit === undefined) continue;
       accountId = commit.accountId;
       args.push(commit.leaseId, String(commit.slice), String(commit.spendMsat));
-      args.push(String(commit.reserveMsat), String(commit.ttlSec));
+      args.push(String(commit.reserveMsat), String(commit.ttlSec), ...sharedArgs(commit.shared));
     }
     const answer = await engine.run('commit', ...namesOf(accountId), clock, ...args);
     if (answer === 'uncovered') throw uncovered();
@@ -97,11 +121,17 @@ function commitOutcome(answer: string): CommitOutcome {
   const kind = kindOf(words, ['committed', 'repeated', 'insufficient', 'gone', 'revoked', 'expired']);
   switch (kind) {
     case 'gone':
+      return { kind };
     case 'revoked':
     case 'expired':
-      return { kind };
+      return { kind, ...billedAt(words, 1) };
     default:
-      return { kind, balanceMsat: amountAt(words, 1), reservedMsat: amountAt(words, 2) };
+      return {
+        kind,
+        balanceMsat: amountAt(words, 1),
+        reservedMsat: amountAt(words, 2),
+        ...billedAt(words, 3),
+      };
   }
 }
 

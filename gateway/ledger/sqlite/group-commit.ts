@@ -20,6 +20,7 @@ export interface GroupCommitOptions {
   /** For messages. */
   readonly file: string;
   readonly nowSec: () => number;
+  readonly nowMs: () => number;
   readonly spendDurability: 'normal' | 'full';
   /** A lock that another process holds is waited for so long, ms. */
   readonly busyTimeoutMs: number;
@@ -85,6 +86,10 @@ export class GroupCommit implements Engine {
     } finally {
       this.#options.onLatency(verb, performance.now() - startedMs);
     }
+  }
+
+  nowMs(): number {
+    return this.#options.nowMs();
   }
 
   /** Runs what is queued, then closes the database. */

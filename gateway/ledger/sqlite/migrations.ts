@@ -99,6 +99,16 @@ const MIGRATIONS: readonly string[] = [
    CREATE INDEX revocations_by_end ON revocations (until_sec);`,
   // Tries of before it have no name of their own: they end by their deadline.
   "ALTER TABLE attempts ADD COLUMN attempt_id TEXT NOT NULL DEFAULT ''",
+  // spans: `from to from to …`, Unix ms
+  `CREATE TABLE paid_time (
+     account_ref INTEGER NOT NULL,
+     key TEXT NOT NULL,
+     spans TEXT NOT NULL,
+     rest_millionths INTEGER NOT NULL,
+     forget_at_sec INTEGER NOT NULL,
+     PRIMARY KEY (account_ref, key)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX paid_time_by_end ON paid_time (forget_at_sec);`,
 ];
 
 function readPragma(db: DatabaseSync, name: 'application_id' | 'user_version'): number {

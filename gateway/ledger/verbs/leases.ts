@@ -10,6 +10,7 @@ import {
   StoreError,
 } from '../store.ts';
 import { bringUpToDate, closeIfOver, endLease, refusalOf } from './accounts.ts';
+import { billShared } from './shared-time.ts';
 
 /** Rule of {@link Store.reserve}. */
 export function reserve(books: Books, nowSec: number, asked: Reserve): ReserveOutcome {
@@ -75,7 +76,7 @@ function commitOne(books: Books, nowSec: number, asked: Commit, found: OpenLease
   if (found === undefined) return { kind: 'gone' };
   const { row, lease } = found;
   if (asked.slice <= lease.slice) return { kind: 'repeated', ...held(found) };
-  spendReserved(row, lease, asked.spendMsat);
+  const billed = spendReserved(books, nowSec, found, asked);
   lease.slice = asked.slice;
   const refusal = refusalOf(books, row, asked.reserveMsat, nowSec);
   const mustEnd = refusal?.kind === 'revoked' || refusal?.kind === 'expired';
@@ -87,8 +88,8 @@ function commitOne(books: Books, nowSec: number, asked: Commit, found: OpenLease
   }
   books.saveLease(lease);
   books.saveAmounts(row);
-  if (mustEnd) return { kind: refusal.kind };
-  return { kind: refusal === undefined ? 'committed' : 'insufficient', ...held(found) };
+  if (mustEnd) return { kind: refusal.kind, ...billed };
+  return { kind: refusal === undefined ? 'committed' : 'insufficient', ...held(found), ...billed };
 }
 
 function held({ row, lease }: OpenLease): { readonly balanceMsat: Msat; readonly reservedMsat: Msat } {
@@ -101,17 +102,24 @@ export function release(books: Books, nowSec: number, asked: Release): ReleaseOu
   if (found === undefined) return { kind: 'gone' };
   const { row, lease } = found;
   checkCovered(lease, asked.spendMsat);
-  spendReserved(row, lease, asked.spendMsat);
+  const billed = spendReserved(books, nowSec, found, asked);
   endLease(books, row, lease, nowSec);
   books.saveAmounts(row);
   closeIfOver(books, row, nowSec);
-  return { kind: 'released', balanceMsat: row.balanceMsat };
+  return { kind: 'released', balanceMsat: row.balanceMsat, ...billed };
 }
 
-function spendReserved(row: AccountRow, lease: LeaseRow, amountMsat: Msat): void {
+function spendReserved(
+  books: Books,
+  nowSec: number,
+  { row, lease }: OpenLease,
+  { spendMsat, shared }: Pick<Release, 'spendMsat' | 'shared'>,
+): { readonly billedMsat?: Msat } {
+  const amountMsat = shared === undefined ? spendMsat : billShared(books, row, shared, spendMsat, nowSec);
   lease.reservedMsat = subtractMsat(lease.reservedMsat, amountMsat);
   row.reservedMsat = subtractMsat(row.reservedMsat, amountMsat);
   row.spentMsat = addMsat(row.spentMsat, amountMsat);
+  return shared === undefined ? {} : { billedMsat: amountMsat };
 }
 
 function checkCovered(lease: LeaseRow, amountMsat: Msat): void {

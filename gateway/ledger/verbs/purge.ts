@@ -18,6 +18,7 @@ export function purge(books: Books, nowSec: number): PurgeReport {
   const spendKeys = books.forgetSpendKeys(nowSec, PURGE_CHUNK);
   const attempts = books.forgetAttempts(nowSec, PURGE_CHUNK);
   const endedLeases = books.forgetLeases(nowSec, PURGE_CHUNK);
+  const paidTime = books.forgetPaidTime(nowSec, PURGE_CHUNK);
   const claims = books.forgetClaims(watermarkSec, PURGE_CHUNK);
   const credits = books.forgetCredits(watermarkSec, PURGE_CHUNK);
   const offers = books.forgetOffers(watermarkSec, PURGE_CHUNK);
@@ -29,6 +30,7 @@ export function purge(books: Books, nowSec: number): PurgeReport {
     spendKeys,
     attempts,
     endedLeases,
+    paidTime,
     claims,
     credits,
     offers,

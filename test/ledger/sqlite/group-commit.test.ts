@@ -37,6 +37,7 @@ async function withEngine(
     books: sqliteBooks(db),
     file,
     nowSec: () => Math.floor(nowMs() / 1000),
+    nowMs,
     spendDurability,
     busyTimeoutMs: 1_000,
     onLatency: (verb) => latencies.push(verb),

@@ -1,0 +1,63 @@
+import { MAX_SPANS, type Span } from '../ledger/store.ts';
+
+interface Stretch {
+  /** Units counted before it. */
+  readonly fromUnits: number;
+  readonly fromMs: number;
+  readonly lengthMs: number;
+}
+
+/** When each unit of time was delivered, by the meter's clock: which stretches of a count belong to which moments. */
+export class SpanLog {
+  #stretches: Stretch[] = [];
+
+  /** Time was counted: `lengthMs` units after `fromUnits`, from `fromMs` on. */
+  add(fromUnits: number, fromMs: number, lengthMs: number): void {
+    const last = this.#stretches.at(-1);
+    if (last !== undefined && last.fromMs + last.lengthMs === fromMs) {
+      this.#stretches[this.#stretches.length - 1] = { ...last, lengthMs: last.lengthMs + lengthMs };
+    } else {
+      this.#stretches.push({ fromUnits, fromMs, lengthMs });
+    }
+    if (this.#stretches.length > MAX_SPANS) this.#foldNearest();
+  }
+
+  /** Too many pieces to name: the two nearest become one, as long as both were, which ends when the second ended. */
+  #foldNearest(): void {
+    const stretches = this.#stretches;
+    let nearest = 1;
+    for (let at = 2; at < stretches.length; at += 1) {
+      if (gapBefore(stretches, at) < gapBefore(stretches, nearest)) nearest = at;
+    }
+    const [first, second] = stretches.slice(nearest - 1, nearest + 1);
+    if (first === undefined || second === undefined) return;
+    const fromMs = second.fromMs - first.lengthMs;
+    const lengthMs = first.lengthMs + second.lengthMs;
+    stretches.splice(nearest - 1, 2, { fromUnits: first.fromUnits, fromMs, lengthMs });
+  }
+
+  /** Those moments. Units beyond what was counted follow on the last one: the least time of a connection. */
+  between(fromUnits: number, toUnits: number): readonly Span[] {
+    const spans: Span[] = [];
+    this.#stretches.forEach(({ fromUnits: first, fromMs, lengthMs }, at) => {
+      const isLast = at === this.#stretches.length - 1;
+      const from = Math.max(first, fromUnits);
+      const to = isLast ? toUnits : Math.min(first + lengthMs, toUnits);
+      if (to > from) spans.push([fromMs + from - first, fromMs + to - first]);
+    });
+    return spans;
+  }
+
+  /** Those units are paid for. The last stretch stays, as what may follow on it. */
+  forget(beforeUnits: number): void {
+    const last = this.#stretches.length - 1;
+    this.#stretches = this.#stretches.filter(
+      ({ fromUnits, lengthMs }, at) => at === last || fromUnits + lengthMs > beforeUnits,
+    );
+  }
+}
+
+function gapBefore(stretches: readonly Stretch[], at: number): number {
+  const before = stretches[at - 1];
+  return (stretches[at]?.fromMs ?? 0) - (before === undefined ? 0 : before.fromMs + before.lengthMs);
+}
