@@ -105,12 +105,13 @@ export function openImport(options: ImportOptions): ImportTarget {
 }
 
 async function begin(
-  { client, name, keyPrefix }: ImportOptions,
+  { client, name, keyPrefix, replicas, waitMs = WAIT_MS }: ImportOptions,
   source: StoreSettings,
 ): Promise<ImportStart> {
   const keys = keyNames(keyPrefix);
   const lua = readFileSync(new URL('begin-import.lua', import.meta.url), 'utf8');
   const answer = await client.eval(lua, 1, keys.settings, source.generation, String(source.epoch));
+  if (answer === 'finished' && replicas > 0) await acknowledged(client, name, replicas, waitMs);
   if (answer === 'resumed' || answer === 'finished') return answer;
   if (answer === 'begun' && !(await hasRecords(client, keys.recordPattern))) return 'begun';
   if (answer === 'begun') await client.hdel(keys.settings, 'importing');
