@@ -66,7 +66,7 @@ function nextSteps(banner: Banner, url: string): string[] {
   const { config, source } = banner.loaded;
   if (config.node.type !== 'simulated') return [];
   const path = examplePath(config.services);
-  const data = banner.options.flags.data === undefined ? '' : ` --data ${shellWord(shownDataDir(banner))}`;
+  const data = walletFolder(banner);
   const steps = ['Try it in another terminal, in this folder:'];
   if (path !== undefined) {
     steps.push(
@@ -80,6 +80,7 @@ function nextSteps(banner: Banner, url: string): string[] {
   if (source.kind === 'demo') steps.push(`  ${url}/free/live.html          # the same in a browser`);
   steps.push(`  npx sluice wallet balance${data}`);
   if (source.kind === 'file') return steps;
+  if (source.kind === 'flags') return [...steps, 'Keep it in a file:', '  npx sluice init'];
   return [
     ...steps,
     'Sell an API of your own, then keep it in a file:',
@@ -88,17 +89,29 @@ function nextSteps(banner: Banner, url: string): string[] {
   ];
 }
 
+/** Where `sluice` finds the wallet that pays here: another program's network has left it in a folder that is not known here. */
+function walletFolder(banner: Banner): string {
+  const { node } = banner.loaded.config;
+  if (node.type === 'simulated' && node.url !== undefined) return ' --data FOLDER-OF-THE-NETWORK';
+  return banner.options.flags.data === undefined ? '' : ` --data ${shellWord(shownDataDir(banner))}`;
+}
+
 /** A path that the first paid service surely answers: its pattern, with the rest filled in. */
 function examplePath(services: readonly ServiceConfig[]): string | undefined {
   const paid = services.find(({ price, host }) => price.kind !== 'free' && host === undefined);
-  return paid?.path.replace(/\*$/, '');
+  return paid && withoutStar(paid);
+}
+
+function withoutStar({ path: pattern }: ServiceConfig): string {
+  return pattern.replace(/\*$/, '');
 }
 
 /** The path of the first service that is charged by this unit. */
 function exampleOf(services: readonly ServiceConfig[], unit: MeteredUnit): string | undefined {
-  return services.find(
+  const metered = services.find(
     ({ price, host }) => price.kind === 'metered' && price.unit === unit && host === undefined,
-  )?.path;
+  );
+  return metered && withoutStar(metered);
 }
 
 function shownDataDir({ options, loaded }: Banner): string {

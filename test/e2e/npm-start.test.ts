@@ -155,6 +155,16 @@ describe('npm start', { concurrency: 2 }, () => {
     assert.equal(await stopped, 0);
   });
 
+  it('what is printed to be typed next names an address, not a pattern, also for a stream of one’s own', async (t) => {
+    const { scene, cwd } = await openFolder(t);
+    const own = ['--upstream', 'http://127.0.0.1:1', '--price', '100 msat/second'];
+    const gateway = await start(scene, cwd, [...ON_FREE_PORTS, ...own]);
+    await eventually(() => gateway.output().includes('sluice init'), 60_000);
+    assert.match(gateway.output(), new RegExp(`npx sluice stream ${gateway.url}/ --data data `));
+    assert.match(gateway.output(), /^Keep it in a file:$/m);
+    assert.equal(await gateway.stop(), 0);
+  });
+
   it('what stops a start is said in a line: a port in use, a data folder in use, play money in public', async (t) => {
     const { scene, cwd } = await openFolder(t);
     const gateway = await start(scene, cwd);
