@@ -41,6 +41,8 @@ export interface NodeStreamRequest extends NodeRequest {
   readonly signal: AbortSignal;
   /** Lines for which it says no are dropped before they become text; absent: all are read. */
   readonly keeps?: (line: Buffer) => boolean;
+  /** What becomes of a line that is too long: `refuse`, the default, ends the answer with an error. */
+  readonly longLines?: 'refuse' | 'skip';
 }
 
 /** An answer that comes line by line. */
@@ -60,6 +62,8 @@ export interface NodeHttp {
 
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_LINE_BYTES = 1024 * 1024;
+/** A line that is skipped ends somewhere, too. */
+const MAX_SKIPPED_BYTES = 32 * 1024 * 1024;
 
 /**
  * How long an idle connection is kept, ms: a new one costs both sides a TLS handshake, which a lone challenge would wait for. LND never
@@ -125,7 +129,7 @@ export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
       };
       try {
         const response = await long.request({ ...dispatched(request), signal: request.signal });
-        return { status: response.statusCode, lines: readLines(response, host, release, request.keeps) };
+        return { status: response.statusCode, lines: readLines(response, host, release, request) };
       } catch (error) {
         release();
         throw explain(error, host);
@@ -141,21 +145,30 @@ async function* readLines(
   response: Dispatcher.ResponseData,
   host: string,
   release: () => void,
-  keeps: (line: Buffer) => boolean = () => true,
+  { keeps = () => true, longLines = 'refuse' }: Pick<NodeStreamRequest, 'keeps' | 'longLines'>,
 ): AsyncGenerator<string> {
   let rest: Buffer = Buffer.alloc(0);
+  let skipping = false;
+  let skippedBytes = 0;
   try {
     for await (const chunk of response.body) {
       const bytes: Buffer = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
       let start = 0;
       for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
         const line = bytes.subarray(start, end);
-        if (line.length > 0 && keeps(line)) yield line.toString('utf8');
+        if (skipping) skipping = false;
+        else if (line.length > 0 && keeps(line)) yield line.toString('utf8');
         start = end + 1;
       }
       rest = bytes.subarray(start);
-      if (rest.length > MAX_LINE_BYTES) {
-        throw new NodeError('protocol', `The node sent a line longer than ${MAX_LINE_BYTES} bytes.`);
+      if (start > 0) skippedBytes = 0;
+      if (rest.length > MAX_LINE_BYTES) skipping = true;
+      if (!skipping) continue;
+      skippedBytes += rest.length;
+      rest = Buffer.alloc(0);
+      const mostBytes = longLines === 'skip' ? MAX_SKIPPED_BYTES : MAX_LINE_BYTES;
+      if (skippedBytes > mostBytes) {
+        throw new NodeError('protocol', `The node sent a line longer than ${mostBytes} bytes.`);
       }
     }
     if (rest.length > 0 && keeps(rest)) yield rest.toString('utf8');

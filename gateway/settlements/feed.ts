@@ -177,7 +177,7 @@ async function followOnce(
   const apply = async (settlement: Settlement): Promise<void> => {
     const outcome = await applySettlement(feed, settlement);
     // Of a challenge, or of somebody else: only what is claimed is ever credited.
-    if (outcome === 'no-offer' && settlement.paidMsat > settlement.invoiceMsat) feed.overpaid.add(settlement);
+    if (outcome === 'no-offer' && isOverpaid(settlement)) feed.overpaid.add(settlement);
     if (settlement.cursor > position) state.lagMs = Math.max(0, nowMs() - settlement.settledAtSec * 1000);
   };
   const onConnected = (): void => {
@@ -207,6 +207,11 @@ async function followOnce(
   } catch (error) {
     return endOf(error, false);
   }
+}
+
+/** An invoice without an amount is none of ours: a keysend, of which anybody may send a thousand for a few sats. */
+function isOverpaid({ invoiceMsat, paidMsat }: Settlement): boolean {
+  return invoiceMsat > 0 && paidMsat > invoiceMsat;
 }
 
 /** Asks for an invoice that nobody made: whatever is said about it, somebody is there. */

@@ -1,4 +1,4 @@
-import type { InvoiceState, LightningNode } from '../../node/node.ts';
+import { type InvoiceState, type LightningNode, NodeError } from '../../node/node.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Offer } from '../ledger/store.ts';
 import type { Payment } from './apply-settlement.ts';
@@ -49,6 +49,8 @@ export async function lookUpOffers(deps: LookUpDeps, signal: AbortSignal): Promi
       state = await deps.node.lookupInvoice(offer.paymentHash, { signal: timeout });
     } catch (error) {
       report.failed += 1;
+      // What makes no sense is an answer: offers whose payers made it so must not keep the others from being looked at.
+      if (error instanceof NodeError && error.code === 'protocol') return;
       failuresInARow += 1;
       // One invoice that the node chokes on must not keep the others from being looked at.
       if (failuresInARow >= MAX_FAILURES_IN_A_ROW) throw error;

@@ -179,6 +179,8 @@ async function askAboutOffers(run: Run): Promise<void> {
       } catch (error) {
         if (!(error instanceof NodeError)) throw error;
         run.unanswered += 1;
+        // An answer, though none that makes sense: see look-up-offers.ts.
+        if (error.code === 'protocol') continue;
         failuresInARow += 1;
         if (failuresInARow >= MAX_FAILURES_IN_A_ROW) throw error;
       }

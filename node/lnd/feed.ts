@@ -9,11 +9,11 @@ import {
   settledLine,
   toNodeError,
 } from './answers.ts';
-import { ask } from './receive.ts';
+import { askPage } from './ask-page.ts';
 
 /** Invoices a page; LND writes about 2 KB for each. */
 const PAGE = 250;
-const MAX_PAGE_BYTES = 4 * 1024 * 1024;
+const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 
 const SETTLED = Buffer.from('SETTLED');
 const ERROR = Buffer.from('"error"');
@@ -99,7 +99,9 @@ async function* subscribe(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const path = `/v1/invoices/subscribe?${query}`;
-    const { lines } = await http.stream({ method: 'GET', path, signal: stop.signal, keeps });
+    // What a payer makes too long would otherwise stand in the way of all payments behind it: look-ups find it.
+    const request = { method: 'GET', path, signal: stop.signal, keeps, longLines: 'skip' } as const;
+    const { lines } = await http.stream(request);
     for await (const line of lines) yield readLine(line);
     if (!signal.aborted) throw new NodeError('unreachable', 'LND ended the subscription to invoices.');
   } finally {
@@ -127,8 +129,9 @@ async function findStart(http: NodeHttp, signal: AbortSignal) {
   let offset = 0;
   let any = false;
   for (let page = 0; page < MAX_PAGES; page += 1) {
-    const path = `/v1/invoices?index_offset=${offset}&num_max_invoices=${PAGE}`;
-    const body = await ask(http, { method: 'GET', path, signal, maxBytes: MAX_PAGE_BYTES }, 'the invoices');
+    const path = (limit: number) => `/v1/invoices?index_offset=${offset}&num_max_invoices=${limit}`;
+    const request = { path, limit: PAGE, maxBytes: MAX_PAGE_BYTES, signal };
+    const body = await askPage(http, request, 'the invoices');
     const { invoices, last_index_offset: next } = readAnswer(invoicePage, body, 'the invoices');
     for (const invoice of invoices) {
       if (invoice.state !== 'SETTLED' || invoice.settle_index < 1) continue;

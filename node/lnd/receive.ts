@@ -123,6 +123,9 @@ export function toIssued(bolt11: string, paymentHash: string, request: InvoiceRe
   };
 }
 
+/** One that was paid in thousands of parts, each with records of its own. */
+const MAX_INVOICE_BYTES = 8 * 1024 * 1024;
+
 /** `GET /v1/invoice/{hash}`. What is held is not settled: it is open. @throws NodeError */
 export async function lookupInvoice(
   http: NodeHttp,
@@ -141,7 +144,8 @@ export async function lookupHeld(
   nowSec: number,
   signal: AbortSignal | undefined,
 ): Promise<HoldState | undefined> {
-  const answer = await http.exchange({ method: 'GET', path: `/v1/invoice/${hexOnly(paymentHash)}`, signal });
+  const path = `/v1/invoice/${hexOnly(paymentHash)}`;
+  const answer = await http.exchange({ method: 'GET', path, signal, maxBytes: MAX_INVOICE_BYTES });
   if (answer.status !== 200) {
     const error = readError(answer.body);
     // `Not Found` without more is a path that LND does not serve yet.

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { NodeHttp } from '../http.ts';
 import type { SettledInvoice, SettledPage, SettledQuery } from '../node.ts';
 import { amount, hash, int64, readAnswer } from './answers.ts';
-import { ask } from './receive.ts';
+import { askPage } from './ask-page.ts';
 
 /** LND writes about 2 KB for each invoice, and more for one that came in many parts. */
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
@@ -32,8 +32,13 @@ export async function settledInvoices(
   { createdFromSec, before, limit }: SettledQuery,
   signal: AbortSignal | undefined,
 ): Promise<SettledPage> {
-  const path = `/v1/invoices?reversed=true&index_offset=${before}&num_max_invoices=${Math.min(limit, MAX_PAGE)}`;
-  const body = await ask(http, { method: 'GET', path, signal, maxBytes: MAX_PAGE_BYTES }, 'the invoices');
+  const request = {
+    path: (most: number) => `/v1/invoices?reversed=true&index_offset=${before}&num_max_invoices=${most}`,
+    limit: Math.min(limit, MAX_PAGE),
+    maxBytes: MAX_PAGE_BYTES,
+    signal,
+  };
+  const body = await askPage(http, request, 'the invoices');
   const { invoices, first_index_offset: first } = readAnswer(page, body, 'the invoices');
   const inRange = invoices.filter((invoice) => invoice.creation_date >= createdFromSec);
   const found = inRange.filter((invoice) => invoice.state === 'SETTLED' && invoice['is_amp'] !== true);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { msat } from '../../node/msat.ts';
+import type { Settlement } from '../../node/node.ts';
 import { eventually } from '../support/eventually.ts';
 import { openRig, type Rig } from './rig.ts';
 
@@ -92,4 +93,43 @@ test('the store that fails is asked again', async (t) => {
     () => balance(rig),
     (now) => now === 7_000,
   );
+});
+
+test('a payment without an invoice of an amount, as anybody may send one, is not waited for', async (t) => {
+  const rig = await openRig(t);
+  const asked = new Set<string>();
+  const ledger = new Proxy(rig.store, {
+    get: (target, name) => {
+      const verb: unknown = Reflect.get(target, name, target);
+      if (name !== 'paymentEntries' || typeof verb !== 'function') return verb;
+      return (hashes: readonly string[]): unknown => {
+        for (const hash of hashes) asked.add(hash);
+        return Reflect.apply(verb, target, [hashes]);
+      };
+    },
+  });
+  const settlement = (cursor: number, invoiceMsat: number): Settlement => ({
+    cursor,
+    paymentHash: String(cursor).repeat(64),
+    preimage: 'ab'.repeat(32),
+    invoiceMsat: msat(invoiceMsat),
+    paidMsat: msat(7_000),
+    settledAtSec: Math.floor(rig.clock.ms / 1000),
+  });
+  const node = new Proxy(rig.node, {
+    get: (target, name) =>
+      name === 'settlements'
+        ? async function* (_cursor: number, signal: AbortSignal) {
+            yield settlement(1, 0);
+            yield settlement(2, 5_000);
+            await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          }
+        : Reflect.get(target, name, target),
+  });
+  rig.start({ node, ledger });
+  await eventually(
+    () => asked.size,
+    (size) => size > 0,
+  );
+  assert.deepEqual([...asked], ['2'.repeat(64)]);
 });

@@ -25,6 +25,32 @@ describe('the feed', () => {
     });
   });
 
+  test('a payment whose payer made its line too long does not stand before those behind it', async () => {
+    const endless = { result: settled({ settle_index: '6', htlcs: 'x'.repeat(3 * 1024 * 1024) }) };
+    const feed = lines(endless, endless, { result: settled({ settle_index: '7' }) });
+    await withNode(feed, async (node) => {
+      const [settlement] = await take(node, 5, 1);
+      assert.equal(settlement?.cursor, 7);
+    });
+  });
+
+  test('nor before a look-up of it, or a list that it is in', async () => {
+    const long = settled({ creation_date: '1', expiry: '600', htlcs: 'x'.repeat(3 * 1024 * 1024) });
+    const answer: Answer = (request, response, body) => {
+      const limit = /num_max_invoices=(\d+)/.exec(request.url ?? '')?.[1];
+      if (limit === undefined) return json(200, long)(request, response, body);
+      const invoices = Array.from({ length: Math.min(Number(limit), 5) }, () => long);
+      json(200, { invoices, first_index_offset: '1' })(request, response, body);
+    };
+    await withNode(answer, async (node, seen) => {
+      assert.equal((await node.lookupInvoice(PAID_HASH))?.kind, 'settled');
+      const page = await node.settledInvoices?.({ createdFromSec: 0, before: 0, limit: 250 });
+      assert.equal(page?.invoices.length, 1);
+      const limits = seen.flatMap((line) => /num_max_invoices=(\d+)/.exec(line)?.[1] ?? []);
+      assert.deepEqual(limits, ['250', '62', '15', '3', '1']);
+    });
+  });
+
   test('an error in the stream, or its end, ends the feed with an error', async () => {
     const shutdown = lines({ error: { code: 14, message: 'server is shutting down', details: [] } });
     await withNode(shutdown, (node) => rejectsWith(take(node, 5, 1), 'not-ready'));
