@@ -9,6 +9,10 @@ import { type RunningGateway, runGateway } from './run.ts';
  */
 export async function runProcess(flags: () => Flags): Promise<void> {
   let running: RunningGateway;
+  // Left to themselves, HUP and USR2 would end a gateway that starts, and TERM would not when it is process 1 of a container.
+  const endStart = (): void => process.exit(0);
+  process.once('SIGTERM', endStart).once('SIGINT', endStart);
+  for (const signal of ['SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => {});
   try {
     running = await runGateway({
       flags: flags(),
@@ -45,6 +49,7 @@ export async function runProcess(flags: () => Flags): Promise<void> {
       },
     );
   };
+  process.off('SIGTERM', endStart).off('SIGINT', endStart);
   process.once('SIGTERM', stop).once('SIGINT', stop);
   process.on('SIGUSR2', () => void running.renew());
 }
