@@ -12,16 +12,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { findRedisServer, HOW_TO_GET_REDIS } from '../support/redis-program.ts';
-import { hasNginx, hasWrk, type Load, load } from './load.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { hasNginx, hasWrk, type Load, type LoadResult, load } from './load.ts';
 import { processTreeUsage } from './process-usage.ts';
 import type { ServerMessage } from './server.ts';
-import { startGatewayProcess } from './workers.ts';
+import { startGatewayProcess, startGatewaysOnRedis } from './workers.ts';
 
 const CONNECTIONS = 64;
 const NGINX_PORT = 18_402;
 
 interface Server {
   readonly url: string;
+  /** Several gateways that are one shop: each is sent a part of the load. */
+  readonly urls?: readonly string[];
   readonly credentials: Readonly<Record<string, string>>;
   usage(): Promise<{ cpuMicros: number; rssBytes: number }>;
   stop(): void;
@@ -100,15 +103,18 @@ async function startNginx(upstreamUrl: string): Promise<Server> {
 }
 
 async function measure(row: Row): Promise<Measured> {
-  const target: Load = {
-    url: row.server.url + row.path,
-    headers: row.headers,
-    connections: CONNECTIONS,
-    seconds,
-    expectStatus: row.expectStatus,
-  };
+  const urls = row.server.urls ?? [row.server.url];
+  const targets = urls.map(
+    (url): Load => ({
+      url: url + row.path,
+      headers: row.headers,
+      connections: CONNECTIONS / urls.length,
+      seconds,
+      expectStatus: row.expectStatus,
+    }),
+  );
   const before = await row.server.usage();
-  const result = await load(target);
+  const result = inAll(await Promise.all(targets.map(load)));
   const after = await row.server.usage();
   return {
     perSec: result.requestsPerSec,
@@ -117,6 +123,19 @@ async function measure(row: Row): Promise<Measured> {
     p99Ms: result.p99Ms,
     rssMb: after.rssBytes / 1e6,
     errors: result.errors,
+  };
+}
+
+/** Several loads at the same time as one. */
+function inAll(results: readonly LoadResult[]): LoadResult {
+  const sum = (pick: (result: LoadResult) => number): number =>
+    results.reduce((total, result) => total + pick(result), 0);
+  return {
+    requests: sum(({ requests }) => requests),
+    requestsPerSec: sum(({ requestsPerSec }) => requestsPerSec),
+    p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
+    p99Ms: Math.max(...results.map(({ p99Ms }) => p99Ms)),
+    errors: sum(({ errors }) => errors),
   };
 }
 
@@ -183,6 +202,7 @@ async function openRows(servers: Server[]): Promise<Row[]> {
     ...(await openRedisRows(open, upstream.url)),
     { name: 'Sluice, 402 challenge', server: memory, path: '/quote', headers: {}, expectStatus: 402 },
     ...(await openWorkerRows(servers, upstream.url)),
+    ...(await openGatewayRows(servers, upstream.url)),
   );
   return rows;
 }
@@ -208,7 +228,7 @@ async function openWorkerRows(servers: Server[], upstream: string): Promise<read
     [1, 'one process'],
     [2, 'two workers'],
   ] as const) {
-    const server = await startGatewayProcess(workers, upstream);
+    const server = await startGatewayProcess({ workers }, upstream);
     servers.push(server);
     for (const [path, what] of [
       ['pass', 'pass'],
@@ -217,6 +237,31 @@ async function openWorkerRows(servers: Server[], upstream: string): Promise<read
       const headers = { Authorization: server.credentials[path] ?? '' };
       rows.push({ name: `${label}, ${what}`, server, path: `/${path}`, headers, expectStatus: 200 });
     }
+  }
+  return rows;
+}
+
+/** One gateway and four on one Redis, as they are run; that of redis-server comes on top of their CPU. */
+async function openGatewayRows(servers: Server[], upstream: string): Promise<readonly Row[]> {
+  if (findRedisServer() === undefined) return [];
+  const rows: Row[] = [];
+  for (const [count, label] of [
+    [1, 'one gateway'],
+    [4, 'four gateways'],
+  ] as const) {
+    const redis = await startRedis();
+    const gateways = await startGatewaysOnRedis(count, `redis://127.0.0.1:${redis.port}`, upstream);
+    const server: Server = {
+      ...gateways,
+      url: gateways.urls[0] ?? '',
+      stop: () => {
+        gateways.stop();
+        void redis.stop();
+      },
+    };
+    servers.push(server);
+    const headers = { Authorization: server.credentials['call'] ?? '' };
+    rows.push({ name: `${label} on one Redis, call`, server, path: '/call', headers, expectStatus: 200 });
   }
   return rows;
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,8 +12,8 @@ import { askChallenge } from '../support/gateway.ts';
 import { type ProcessUsage, processTreeUsage } from './process-usage.ts';
 
 /*
- * The gateway as it is run, `gateway/main.ts` with a file, on SQLite: with one process, and with workers. What CPU it takes is
- * summed over all its processes.
+ * The gateway as it is run, `gateway/main.ts` with a file: with one process, with workers on SQLite, and as several gateways on one Redis.
+ * What CPU it takes is summed over all its processes.
  */
 
 /** A gateway in processes of its own. */
@@ -25,8 +26,54 @@ export interface GatewayProcess {
 
 const MAIN = fileURLToPath(new URL('../../gateway/main.ts', import.meta.url));
 
+/** How it is run. */
+export interface GatewayProcessOptions {
+  readonly workers: number;
+  /** A line of the configuration; absent: SQLite in the data folder. */
+  readonly store?: string;
+  /** 64 hex digits, for gateways that share a store; absent: its own. */
+  readonly masterKey?: string;
+}
+
+/** Gateways on one store: what was bought at the first is spent at all of them. */
+export interface GatewayProcesses extends Omit<GatewayProcess, 'url'> {
+  readonly urls: readonly string[];
+}
+
+/** Starts so many gateways on one Redis that is running. */
+export async function startGatewaysOnRedis(
+  count: number,
+  redisUrl: string,
+  upstream: string,
+): Promise<GatewayProcesses> {
+  const options = {
+    workers: 1,
+    store: `store: { type: redis, url: '${redisUrl}' }`,
+    masterKey: randomBytes(32).toString('hex'),
+  };
+  const gateways: GatewayProcess[] = [];
+  for (let n = 0; n < count; n += 1) gateways.push(await startGatewayProcess(options, upstream));
+  return {
+    urls: gateways.map(({ url }) => url),
+    credentials: gateways[0]?.credentials ?? {},
+    usage: async () => {
+      const all = await Promise.all(gateways.map((gateway) => gateway.usage()));
+      return {
+        cpuMicros: all.reduce((sum, { cpuMicros }) => sum + cpuMicros, 0),
+        rssBytes: all.reduce((sum, { rssBytes }) => sum + rssBytes, 0),
+      };
+    },
+    stop: () => {
+      for (const gateway of gateways) gateway.stop();
+    },
+  };
+}
+
 /** Starts it, and buys a pass (for `/pass`) and calls (for `/call`). */
-export async function startGatewayProcess(workers: number, upstream: string): Promise<GatewayProcess> {
+export async function startGatewayProcess(
+  { workers, store = '', masterKey }: GatewayProcessOptions,
+  upstream: string,
+): Promise<GatewayProcess> {
   const dir = mkdtempSync(path.join(tmpdir(), 'sluice-bench-'));
   writeFileSync(
     path.join(dir, 'sluice.yaml'),
@@ -35,6 +82,8 @@ admin: 127.0.0.1:0
 data: data
 workers: ${workers}
 node: { type: simulated, port: 0 }
+${store}
+${masterKey === undefined ? '' : `masterKeys: ['${masterKey}']`}
 log: { level: warn }
 upstream: ${upstream}
 services:
