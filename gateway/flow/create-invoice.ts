@@ -5,10 +5,10 @@ import {
   type InvoiceState,
   type LightningNode,
   NodeError,
-  type NodeErrorCode,
   type NodeInfo,
 } from '../../node/node.ts';
 import { GatewayError } from '../errors.ts';
+import type { InvoiceFailure } from '../observe/metrics.ts';
 import { createConcurrencyGate } from './concurrency.ts';
 import { createInvoicePool, type DropReason, type InvoicePool } from './invoice-pool.ts';
 import { type InvoiceTerms, invoiceMaker } from './make-invoice.ts';
@@ -65,15 +65,6 @@ export interface InvoicerDeps {
   readonly onDraw?: (result: 'hit' | 'miss') => void;
   readonly onDropped?: (reason: DropReason, invoices: number) => void;
 }
-
-/** Why an invoice was not made: an error of the node, or a bound of ours. */
-export type InvoiceFailure =
-  | NodeErrorCode
-  | 'throttled'
-  | 'outstanding'
-  | 'no-inbound'
-  | 'clock-ahead'
-  | 'store-mismatch';
 
 /** What can be paid, then the throttle, then the caps, then the pool or the node and the check of what it returned. */
 export function createInvoicer(deps: InvoicerDeps): Invoicer {

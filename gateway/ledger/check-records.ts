@@ -1,5 +1,5 @@
 import { addMsat, formatMsat, type Msat, ZERO_MSAT } from '../../node/msat.ts';
-import type { AccountRecord, LedgerRecords } from './records.ts';
+import { type AccountRecord, countRows, type LedgerRecords } from './records.ts';
 import { NO_TOTALS, type Totals } from './store.ts';
 
 /** What looking at every row of a store has shown. */
@@ -52,7 +52,7 @@ export async function checkRecords(records: LedgerRecords): Promise<RecordsRepor
   return {
     totals: { ...totals, claims: paid.claims },
     offers: paid.offers,
-    revocations: await count(records.revocations()),
+    revocations: await countRows(records.revocations()),
     findings,
     wrong,
     claimsWithoutCredit: paid.creditHashes.filter((hash) => !credited.has(hash)).length,
@@ -121,10 +121,4 @@ function findingsOf({ account, credits, leasedMsat }: AccountRecord): readonly s
 
 function shown(amountMsat: Msat): string {
   return formatMsat(amountMsat);
-}
-
-async function count(pages: AsyncIterable<readonly unknown[]>): Promise<number> {
-  let rows = 0;
-  for await (const page of pages) rows += page.length;
-  return rows;
 }

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { addMsat } from '../../node/msat.ts';
 import { checkRecords, type RecordsReport } from './check-records.ts';
-import type { AccountRecord, LedgerRecords } from './records.ts';
+import { type AccountRecord, countRows, type LedgerRecords } from './records.ts';
 import type { ImportStart, ImportTarget } from './redis/write-records.ts';
 import { StoreError, type Totals } from './store.ts';
 
@@ -92,9 +92,9 @@ async function compare(
   const [extra] = left.keys();
   if (extra !== undefined) throw differs(`account ${extra}`);
   const counts = [
-    ['claims', before.totals.claims, await count(written.claims())],
-    ['offers', before.offers, await count(written.offers())],
-    ['revocations', before.revocations, await count(written.revocations())],
+    ['claims', before.totals.claims, await countRows(written.claims())],
+    ['offers', before.offers, await countRows(written.offers())],
+    ['revocations', before.revocations, await countRows(written.revocations())],
   ] as const;
   for (const [what, there, here] of counts)
     if (there !== here) throw differs(`${there} ${what}, ${here} of them there`);
@@ -118,12 +118,6 @@ function digest({ account, closed, credits }: AccountRecord): string {
   ]);
   // Of a million accounts there is room for this.
   return hash('sha256', text, 'base64url');
-}
-
-async function count(pages: AsyncIterable<readonly unknown[]>): Promise<number> {
-  let rows = 0;
-  for await (const page of pages) rows += page.length;
-  return rows;
 }
 
 function differs(what: string): StoreError {

@@ -58,3 +58,10 @@ export interface LedgerRecords {
   damage(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
+
+/** The rows of all pages. @throws StoreError */
+export async function countRows(pages: AsyncIterable<readonly unknown[]>): Promise<number> {
+  let rows = 0;
+  for await (const page of pages) rows += page.length;
+  return rows;
+}

@@ -27,7 +27,7 @@ export type RequestOutcome =
   /** A bug of ours. */
   | 'internal';
 
-/** Why an invoice could not be had. */
+/** Why an invoice could not be had: an error of the node, or a bound of ours. */
 export type InvoiceFailure =
   | NodeErrorCode
   | 'throttled'

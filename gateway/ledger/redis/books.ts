@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { addMsat, type Msat, msat, ZERO_MSAT } from '../../../node/msat.ts';
 import { checkAccountId, checkPaymentHashes } from '../check-input.ts';
-import type { PaymentEntry, Store, Totals } from '../store.ts';
+import { NO_TOTALS, type PaymentEntry, type Store, type Totals } from '../store.ts';
 import { accountOf, amountAt, wordsOf } from './answers.ts';
 import type { Engine } from './engine.ts';
 import { creditField } from './key-names.ts';
@@ -68,15 +68,7 @@ function creditOf(field: string | null | undefined, watermarkSec: number): Msat 
  * meanwhile is counted as before or after, each account as a whole.
  */
 async function readTotals(engine: Engine, watermarkSec: number): Promise<Totals> {
-  const total = {
-    accounts: 0,
-    claims: 0,
-    creditedMsat: ZERO_MSAT,
-    spentMsat: ZERO_MSAT,
-    reservedMsat: ZERO_MSAT,
-    expiredMsat: ZERO_MSAT,
-    balanceMsat: ZERO_MSAT,
-  };
+  const total: { -readonly [Sum in keyof Totals]: Totals[Sum] } = { ...NO_TOTALS };
   const count = (amounts: readonly Msat[]): void => {
     const [credited = ZERO_MSAT, spent = ZERO_MSAT, reserved = ZERO_MSAT] = amounts;
     const [, , , expired = ZERO_MSAT, balance = ZERO_MSAT] = amounts;
