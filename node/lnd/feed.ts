@@ -18,6 +18,13 @@ const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 const SETTLED = Buffer.from('SETTLED');
 const ERROR = Buffer.from('"error"');
 
+/**
+ * An add index that no invoice reaches. LND leaves out each added invoice up to the one that a subscriber has seen; without it, it would
+ * decode, encode and send every invoice once more, which takes 0.66 ms of its CPU for each challenge. One below the largest int64: LND on
+ * SQL asks its database for those from the next one on.
+ */
+const ALL_ADDED = '9223372036854775806';
+
 /** Pages read to find the first settlement: a bound against a node that never ends, 25 million invoices. */
 const MAX_PAGES = 100_000;
 
@@ -50,7 +57,8 @@ export async function* settlements(
 /** The subscription after a settle index above 0, which LND answers in order and without a gap. */
 async function* after(http: NodeHttp, settleIndex: number, signal: AbortSignal): AsyncGenerator<Settlement> {
   let last = settleIndex;
-  for await (const settlement of subscribe(http, `settle_index=${settleIndex}`, signal, mayMatter)) {
+  const query = `settle_index=${settleIndex}&add_index=${ALL_ADDED}`;
+  for await (const settlement of subscribe(http, query, signal, mayMatter)) {
     // What settles while LND collects the backlog comes twice.
     if (settlement === undefined || settlement.cursor <= last) continue;
     last = settlement.cursor;
@@ -110,7 +118,7 @@ async function* subscribe(
   }
 }
 
-/** Most lines are added invoices, one for each challenge: to parse them would cost more than to serve the challenge's proxy part. */
+/** A node that tells of added invoices all the same has one line for each challenge: to parse them would cost more than to serve it. */
 function mayMatter(line: Buffer): boolean {
   return line.includes(SETTLED) || line.includes(ERROR);
 }

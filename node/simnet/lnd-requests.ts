@@ -7,6 +7,8 @@ import { type Page, SimnetRefusal, STATUS } from './types.ts';
  * numbers, bytes as base64; an unknown field or a wrong type is InvalidArgument.
  */
 
+const MAX_UINT64 = 2n ** 64n - 1n;
+
 /** Records of one page at most. */
 const MAX_PAGE = 10_000;
 
@@ -160,8 +162,10 @@ export function readPage(query: URLSearchParams, limitName: string, defaultLimit
 /** A whole number in the query; 0 when absent. @throws SimnetRefusal */
 export function readUint(query: URLSearchParams, name: string): number {
   const text = query.get(name) ?? '0';
-  if (!/^\d{1,15}$/.test(text)) throw invalid(`parsing field "${name}": invalid value`);
-  return Number(text);
+  if (!/^\d{1,20}$/.test(text) || BigInt(text) > MAX_UINT64)
+    throw invalid(`parsing field "${name}": invalid value`);
+  // Nothing here is counted so far.
+  return Math.min(Number(text), Number.MAX_SAFE_INTEGER);
 }
 
 /** A flag in the query; false when absent. @throws SimnetRefusal */

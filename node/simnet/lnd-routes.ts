@@ -158,7 +158,7 @@ function decodePayReq({ parameter }: RestRequest): Json {
   return payReqJson(decode(parameter));
 }
 
-/** Settles after `settle_index` (0: only new ones, as with LND), adds after `add_index`, then both as they happen. */
+/** Settles after `settle_index` (0: only new ones) and adds after `add_index`, then both as they happen; as LND, none at or below either. */
 async function subscribe({ wallet, query }: RestRequest, stream: RestStream): Promise<void> {
   const addIndex = readUint(query, 'add_index');
   const settleIndex = readUint(query, 'settle_index');
@@ -166,8 +166,8 @@ async function subscribe({ wallet, query }: RestRequest, stream: RestStream): Pr
   let wake = Promise.withResolvers<void>();
   const ring = () => wake.resolve();
   const unlisten = wallet.listen((event) => {
-    if (event.kind === 'added') stream.send(invoiceJson(event.invoice));
-    else ring();
+    if (event.kind !== 'added') ring();
+    else if (event.invoice.addIndex > addIndex) stream.send(invoiceJson(event.invoice));
   });
   stream.gone.addEventListener('abort', ring, { once: true });
   try {

@@ -324,6 +324,13 @@ test('a subscription replays what was added and settled after the indexes, then 
     await settle('fourth');
     assert.deepEqual([await fresh.next(), await fresh.next()], ['fourth OPEN', 'fourth SETTLED']);
     fresh.stop();
+
+    // As LND, it answers nothing at all before there is a line.
+    const subscribing = subscribe('settle_index=4&add_index=9223372036854775806');
+    await settle('fifth');
+    const settledOnly = await subscribing;
+    assert.equal(await settledOnly.next(), 'fifth SETTLED');
+    settledOnly.stop();
   });
 });
 
