@@ -79,9 +79,9 @@ export class Lease {
     return this.#pending;
   }
 
-  /** From this moment on the store may have given back what is set aside. */
+  /** From this moment on the store may have given back what is set aside: it counts in whole seconds, and so up to one less than it was told. */
   get expiresAtMs(): number {
-    return this.renewedAtMs + this.ttlSec * 1000;
+    return this.renewedAtMs + (this.ttlSec - 1) * 1000;
   }
 
   /** How much must be set aside beyond what is, so that `units` are covered; msat. */

@@ -63,6 +63,18 @@ test('a store that stays away longer than the lease lives ends the stream, and t
   assert.ok(report.deliveredUnits * 100 - spent <= 200);
 });
 
+test('a stream ends before the store may have ended its lease, which it counts in whole seconds', async () => {
+  const rig = await createRig();
+  await rig.credit(ACCOUNT, 10_000);
+  await rig.run(900);
+  const flow = startFlow(await rig.open({ price: RATE }));
+  rig.weather = 'deaf';
+  // The tenth second after the one that it was opened in.
+  await rig.run(9_100);
+  assert.equal(flow.ended, 'cut');
+  assert.equal((await rig.account()).reserved, 0);
+});
+
 test('a store that never answers pauses the stream, then ends it', async () => {
   const rig = await createRig({ leaseTtlSec: 6 });
   await rig.credit(ACCOUNT, 10_000);
