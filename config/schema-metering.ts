@@ -57,7 +57,7 @@ const streams = z.strictObject({
     .union([number(1, 1_000_000), z.literal('unlimited')])
     .optional()
     .describe(
-      'Streams that one account may have open at once, or `unlimited`. Without a bound one payment can serve a whole chat room.',
+      'Streams that one account may have open at once, at all workers and gateways together, or `unlimited`. Without a bound one payment can serve a whole chat room.',
     )
     .meta(shown(3)),
   charge: z

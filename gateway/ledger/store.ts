@@ -155,7 +155,10 @@ export type AttemptEnd = 'delivered' | 'undelivered' | 'refunded';
 /** Outcome of {@link Store.endAttempt}. `unknown`: that try is not in flight (any more); nothing changed. */
 export type AttemptEndOutcome = { readonly kind: 'ended' | 'unknown' };
 
-/** Opens a lease: sets an amount aside for a stream or an upload, which expires by itself when its gateway dies. */
+/**
+ * Opens a lease: sets an amount aside for a stream or an upload, which expires by itself when its gateway dies. With an amount of 0 it is a
+ * place among `maxLeases` and no more: it needs no balance, only an account that is neither revoked nor over.
+ */
 export interface Reserve {
   readonly accountId: string;
   readonly leaseId: string;

@@ -2,7 +2,8 @@ import type { Msat } from '../../node/msat.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { StoreError } from '../ledger/store.ts';
 import type { MeteredUnit } from '../pricing/price.ts';
-import { type OpenedTab, openTab, sharedKey } from './open-tab.ts';
+import { type OpenedTab, openPlace, openTab, sharedKey } from './open-tab.ts';
+import { joinTab } from './places.ts';
 import { Seconds } from './quantity.ts';
 import { costOf } from './rate.ts';
 import { type Settling, settleTab } from './settle-tab.ts';
@@ -77,6 +78,18 @@ export function createMeters(options: MetersOptions): Meters {
   return new TickWheel(options);
 }
 
+function putIn<T>(sets: Map<string, Set<T>>, key: string, one: T): void {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([one]));
+  else set.add(one);
+}
+
+function takeOut<T>(sets: Map<string, Set<T>>, key: string, one: T): void {
+  const set = sets.get(key);
+  set?.delete(one);
+  if (set?.size === 0) sets.delete(key);
+}
+
 function unrefTimer(act: () => void, delayMs: number): () => void {
   const timer = setTimeout(act, delayMs);
   timer.unref();
@@ -88,6 +101,7 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
   readonly #ledger: MetersOptions['ledger'];
   readonly #unsettled: Settling;
   readonly #makeTab: (terms: MeterTerms) => Promise<OpenedTab>;
+  readonly #makePlace: (terms: MeterTerms) => Promise<OpenedTab>;
   readonly #observe: MeterObserver;
   readonly #setTimer: (act: () => void, delayMs: number) => () => void;
   readonly #tickMs: number;
@@ -96,7 +110,8 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
   /** Tabs of `charge: once`, by {@link sharedKey}. */
   readonly #shared = new Map<string, Promise<OpenedTab>>();
   readonly #sizes = new Map<string, number>();
-  readonly #settling = new Set<Promise<void>>();
+  /** By account, those that have ended and are not settled. */
+  readonly #settling = new Map<string, Set<Promise<void>>>();
   #asking: Tab[] = [];
   #turning = false;
   #stopTick: (() => void) | undefined;
@@ -115,25 +130,44 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
     this.#wheel = new Wheel(tickMs, this.now());
     const tabDeps = { ledger, unsettled, tickMs, leaseTtlSec, now: this.now, port: this };
     this.#makeTab = async (terms) => this.#adopt(await openTab(tabDeps, terms));
+    this.#makePlace = async (terms) => this.#adopt(await openPlace(tabDeps, terms));
   }
 
   async open(terms: MeterTerms): Promise<Opened> {
+    const opened = await this.#openNow(terms);
+    const leaving = this.#settling.get(terms.accountId);
+    if (opened.kind !== 'too-many' || leaving === undefined) return opened;
+    // Streams that have ended here are giving their places back at this moment.
+    await Promise.all(leaving);
+    return this.#openNow(terms);
+  }
+
+  async #openNow(terms: MeterTerms): Promise<Opened> {
     if (this.#closed) throw new StoreError('unavailable', 'The meters are closed.');
     if (this.#ledger.isRevoked(terms.accountId)) return { kind: 'revoked' };
     const opened = await this.#tabFor(terms);
     if (opened.kind !== 'opened') return opened;
     const { tab } = opened;
-    // The last of those who shared it left before this one could join.
-    if (tab.state.kind === 'ended') return this.open(terms);
-    if (tab.state.kind === 'holding') {
+    // Whoever comes first has the place of the tab's own lease.
+    const needsPlace = terms.maxStreams !== undefined && tab.members.size > 0 && tab.state.kind !== 'holding';
+    if (!needsPlace) return this.#enter(tab, terms, undefined);
+    const place = await this.#makePlace(terms);
+    return place.kind === 'opened' ? this.#enter(tab, terms, place.tab) : place;
+  }
+
+  /** While the store was asked for a place, the tab may have run out of credit or ended, or the place may be gone again. */
+  async #enter(tab: Tab, terms: MeterTerms, place: Tab | undefined): Promise<Opened> {
+    const { kind } = tab.state;
+    if ((kind === 'opening' || kind === 'running') && place?.state.kind !== 'ended') {
+      return { kind: 'opened', meter: this.#join(tab, terms, place) };
+    }
+    place?.end(undefined, this.now());
+    if (kind === 'holding') {
       const neededMsat = tab.lease.shortOf(tab.lease.coveredUnits + tab.settings.sliceMs);
       return { kind: 'insufficient', balanceMsat: tab.lease.balanceMsat, neededMsat };
     }
-    const { maxStreams } = terms;
-    if (tab.settings.together !== undefined && maxStreams !== undefined && tab.members.size >= maxStreams) {
-      return { kind: 'too-many' };
-    }
-    return { kind: 'opened', meter: this.#join(tab, terms) };
+    // The last of those who shared it left before this one could join.
+    return this.#openNow(terms);
   }
 
   #tabFor(terms: MeterTerms): Promise<OpenedTab> {
@@ -157,18 +191,15 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
   #adopt(opened: OpenedTab): OpenedTab {
     if (opened.kind !== 'opened') return opened;
     const { tab } = opened;
-    const { accountId } = tab.lease;
-    const tabs = this.#accounts.get(accountId);
-    if (tabs === undefined) this.#accounts.set(accountId, new Set([tab]));
-    else tabs.add(tab);
+    putIn(this.#accounts, tab.lease.accountId, tab);
     tab.touch(this.now());
     if (this.#closed) tab.end('closing', this.now());
     return opened;
   }
 
-  #join(tab: Tab, terms: MeterTerms): Meter {
+  #join(tab: Tab, terms: MeterTerms, place: Tab | undefined): Meter {
     const stream = new Stream(tab, terms, this);
-    tab.members.add(stream);
+    joinTab(tab, stream, place);
     if (!(tab.quantity instanceof Seconds)) tab.quantity.unsent = () => stream.unsentUnits();
     this.#sizes.set(terms.service, this.size(terms.service) + 1);
     this.#observe.opened?.(terms.service);
@@ -208,7 +239,9 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
     this.#stopSoon?.();
     this.#stopTick = undefined;
     this.#stopSoon = undefined;
-    while (this.#settling.size > 0) await Promise.all(this.#settling);
+    while (this.#settling.size > 0) {
+      await Promise.all([...this.#settling.values()].flatMap((settling) => [...settling]));
+    }
   }
 
   after(delayMs: number, act: () => void): void {
@@ -331,14 +364,12 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
   ended(tab: Tab): void {
     this.#wheel.remove(tab);
     const { accountId } = tab.lease;
-    const tabs = this.#accounts.get(accountId);
-    tabs?.delete(tab);
-    if (tabs?.size === 0) this.#accounts.delete(accountId);
+    takeOut(this.#accounts, accountId, tab);
     // In the next turn: whoever ended it may still correct what it delivered.
     const settled = Promise.resolve().then(() => settleTab(tab, this.#ledger, this.#unsettled));
     tab.settled = settled;
-    this.#settling.add(settled);
-    void settled.finally(() => this.#settling.delete(settled));
+    putIn(this.#settling, accountId, settled);
+    void settled.finally(() => takeOut(this.#settling, accountId, settled));
   }
 
   reported(stream: Stream, report: MeterReport): void {

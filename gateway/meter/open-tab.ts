@@ -1,10 +1,10 @@
-import { type Msat, msat } from '../../node/msat.ts';
+import { type Msat, msat, ZERO_MSAT } from '../../node/msat.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { type Reserve, type ReserveOutcome, StoreError } from '../ledger/store.ts';
 import type { MeteredUnit } from '../pricing/price.ts';
 import { Lease } from './lease.ts';
 import { Counter, Seconds } from './quantity.ts';
-import { costOf, type Rate, rateOf } from './rate.ts';
+import { costOf, rateOf } from './rate.ts';
 import type { Settling } from './settle-tab.ts';
 import { SpanLog } from './span-log.ts';
 import { Tab } from './tab.ts';
@@ -50,21 +50,55 @@ export type OpenedTab =
  * @throws RangeError for a price that can't be counted
  */
 export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedTab> {
-  const rate = rateOf(terms.price);
   const together = await joinOthers(deps, terms);
   const settings = settingsOf(deps, terms, together);
-  const [firstMsat, leastMsat] = firstAmounts(terms, rate, settings.sliceMs);
-  const ttlSec = Math.min(
-    MAX_TTL_SEC,
-    Math.max(deps.leaseTtlSec, Math.ceil((settings.sliceMs * TTL_SLICES) / 1000)),
-  );
+  const sentAtMs = deps.now();
+  const opened = await openLease(deps, terms, settings, firstAmounts(terms, settings.sliceMs));
+  if (opened.kind !== 'opened') return opened;
+  const quantity =
+    terms.price.unit === 'second'
+      ? new Seconds(
+          Math.min(LEAST_PAID_MS, settings.sliceMs),
+          together === undefined ? undefined : new SpanLog(),
+        )
+      : new Counter({
+          leastAhead: FIRST_UNITS[terms.price.unit],
+          sliceMs: settings.sliceMs,
+          nowMs: sentAtMs,
+        });
+  return { kind: 'opened', tab: new Tab(opened.lease, quantity, settings, deps.port) };
+}
+
+/**
+ * Takes a place among the streams that the account may have, for a connection that joins the tab of another: a tab on a lease of nothing.
+ * Nothing is ever delivered on it, so that it is only kept alive, and needs no balance: the money is on the tab that is joined.
+ * @throws StoreError when the store is away; a place that it may have given is given back as soon as it is there
+ */
+export async function openPlace(deps: TabDeps, terms: MeterTerms): Promise<OpenedTab> {
+  const settings = settingsOf(deps, terms, undefined);
+  const opened = await openLease(deps, terms, settings, [ZERO_MSAT, ZERO_MSAT]);
+  if (opened.kind !== 'opened') return opened;
+  return { kind: 'opened', tab: new Tab(opened.lease, new Seconds(), settings, deps.port) };
+}
+
+type OpenedLease =
+  | { readonly kind: 'opened'; readonly lease: Lease }
+  | Exclude<OpenedTab, { readonly kind: 'opened' }>;
+
+async function openLease(
+  deps: TabDeps,
+  terms: MeterTerms,
+  { sliceMs }: TabSettings,
+  [firstMsat, leastMsat]: readonly [first: Msat, least: Msat],
+): Promise<OpenedLease> {
+  const { accountId, maxStreams } = terms;
+  const ttlSec = Math.min(MAX_TTL_SEC, Math.max(deps.leaseTtlSec, Math.ceil((sliceMs * TTL_SLICES) / 1000)));
   const asked: Reserve = {
-    accountId: terms.accountId,
+    accountId,
     leaseId: deps.ledger.nextKey(),
     amountMsat: firstMsat,
     ttlSec,
-    // Those who share a tab are counted where they join it.
-    ...(terms.maxStreams === undefined || together !== undefined ? {} : { maxLeases: terms.maxStreams }),
+    ...(maxStreams === undefined ? {} : { maxLeases: maxStreams }),
   };
   const sentAtMs = deps.now();
   let reserved = asked;
@@ -86,28 +120,12 @@ export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedT
       break;
   }
   const { balanceMsat } = outcome;
-  const { accountId, leaseId, amountMsat } = reserved;
-  const lease = new Lease({
-    accountId,
-    leaseId,
-    rate,
-    ttlSec,
-    reservedMsat: amountMsat,
-    balanceMsat,
-    sentAtMs,
-  });
-  const quantity =
-    terms.price.unit === 'second'
-      ? new Seconds(
-          Math.min(LEAST_PAID_MS, settings.sliceMs),
-          together === undefined ? undefined : new SpanLog(),
-        )
-      : new Counter({
-          leastAhead: FIRST_UNITS[terms.price.unit],
-          sliceMs: settings.sliceMs,
-          nowMs: sentAtMs,
-        });
-  return { kind: 'opened', tab: new Tab(lease, quantity, settings, deps.port) };
+  const { leaseId, amountMsat: reservedMsat } = reserved;
+  const rate = rateOf(terms.price);
+  return {
+    kind: 'opened',
+    lease: new Lease({ accountId, leaseId, rate, ttlSec, reservedMsat, balanceMsat, sentAtMs }),
+  };
 }
 
 /** Connections that are charged once pay for their time together; at different rates they can't. @returns undefined for others */
@@ -146,7 +164,8 @@ function settingsOf(deps: TabDeps, terms: MeterTerms, together: Together | undef
 }
 
 /** What to set aside, and what to be content with. */
-function firstAmounts(terms: MeterTerms, rate: Rate, sliceMs: number): readonly [first: Msat, least: Msat] {
+function firstAmounts(terms: MeterTerms, sliceMs: number): readonly [first: Msat, least: Msat] {
+  const rate = rateOf(terms.price);
   const { unit } = terms.price;
   if (unit === 'second') {
     const sliceMsat = costOf(rate, sliceMs);

@@ -10,6 +10,13 @@ export interface Member {
   cut(by: CutReason): void;
 }
 
+/** A place among the streams that the account may have: a lease of nothing that the store counts as any other. */
+export interface Place {
+  /** Told at the end; with a reason when the place ended by itself. */
+  onEnd: ((cutBy: CutReason | undefined) => void) | undefined;
+  end(cutBy: CutReason | undefined, nowMs: number): void;
+}
+
 /** What a tab asks of the wheel that drives it. */
 export interface TabPort<Tab> {
   schedule(tab: Tab, dueMs: number): void;

@@ -3,9 +3,10 @@ import type { Commit, CommitOutcome } from '../ledger/store.ts';
 import type { Lease, Share } from './lease.ts';
 import { LowWater } from './low-water.ts';
 import { keepAliveAt, nextStepAt } from './next-step.ts';
+import { keepPlaces } from './places.ts';
 import { type Counter, Seconds } from './quantity.ts';
 import { unitsFor } from './rate.ts';
-import type { Member, TabPort, TabSettings, TabState } from './tab-types.ts';
+import type { Member, Place, TabPort, TabSettings, TabState } from './tab-types.ts';
 import type { CutReason, MeterEnd, MeterNotice } from './terms.ts';
 import { NO_SLOT, type Timed } from './wheel.ts';
 
@@ -19,6 +20,8 @@ export class Tab implements Timed {
   readonly quantity: Seconds | Counter;
   readonly settings: TabSettings;
   readonly members = new Set<Member>();
+  /** Those of all members but one: see places.ts. */
+  readonly places = new Set<Place>();
   state: TabState = { kind: 'opening' };
   heldMs = 0;
   /** Set when it ended: what is to be paid for. */
@@ -26,7 +29,7 @@ export class Tab implements Timed {
   /** Set when it ended: resolves when it was settled, or is in the hands of what settles it. */
   settled: Promise<void> | undefined;
   /** Told at the end. */
-  onEnd: (() => void) | undefined;
+  onEnd: ((cutBy: CutReason | undefined) => void) | undefined;
   readonly #port: TabPort<Tab>;
   #active = 0;
   #askAtMs: number;
@@ -361,6 +364,7 @@ export class Tab implements Timed {
   /** A member's connection is over. With the last one, so is the tab. */
   leave(member: Member, how: MeterEnd, nowMs: number): void {
     this.members.delete(member);
+    keepPlaces(this.places, this.members.size - 1, nowMs);
     if (this.members.size > 0 || this.state.kind === 'ended') return;
     const { units, payFrom } = how;
     if (units !== undefined && !(this.quantity instanceof Seconds)) this.quantity.correct(units);
@@ -387,7 +391,7 @@ export class Tab implements Timed {
     quantity.stop(nowMs, lease.coveredUnits);
     this.finalUnits = quantity.final(nowMs, lease.coveredUnits);
     this.state = { kind: 'ended', cutBy };
-    this.onEnd?.();
+    this.onEnd?.(cutBy);
     this.#port.ended(this);
     if (cutBy !== undefined) for (const member of this.members) member.cut(cutBy);
   }

@@ -9,7 +9,7 @@ export type CutReason =
   | 'revoked'
   /** The account's credit, or the pass, reached its end. */
   | 'expired'
-  /** The lease was not renewed in time: the store was away for too long, or says that there is no such lease. */
+  /** The lease, or one that held a place, was not renewed in time: the store was away for too long, or says that there is no such lease. */
   | 'lease-lost'
   /** What passes can't be counted: not frames, or events hidden by an encoding. */
   | 'uncountable'
@@ -44,7 +44,7 @@ export interface MeterTerms {
   /** Already the lower of the locked and the present price. */
   readonly price: MeteredPrice;
   readonly transport: 'http' | 'websocket';
-  /** Most streams of the account at once; undefined: any number. */
+  /** Most streams of the account at once, in all processes on the store; undefined: any number. */
   readonly maxStreams?: number | undefined;
   /** `once`: the streams of an account share one charge for time. Only seconds: bytes and events are each charged. */
   readonly charge: 'each' | 'once';

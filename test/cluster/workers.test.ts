@@ -5,7 +5,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, type TestContext } from 'node:test';
 import { eventually, termsOf } from '../e2e/scene.ts';
 import { startUpstream, type TestUpstream } from '../proxy/wire.ts';
 import { askTopUp } from '../support/top-up.ts';
@@ -27,6 +27,7 @@ function services(upstream: string, price = '100 sat for 100 calls'): string {
   - { name: one, path: /one, price: 10 sat, upstream: "${upstream}" }
   - { name: slow, path: /slow, price: free, upstream: "${upstream}" }
   - { name: live, path: /live, price: 1 sat/second, deposit: 2 sat, hold: 45s, upstream: "${upstream}" }
+  - { name: reel, path: /reel, price: 1 sat/second, deposit: 900 sat, streams: { max: 2, charge: once }, upstream: "${upstream}" }
 `;
 }
 
@@ -225,6 +226,55 @@ function assertMonotonic(scrapes: readonly Metrics[]): void {
       assert.ok(next !== undefined && next >= value, `${key} fell from ${value} to ${next}`);
     }
   }
+}
+
+describe('the streams of an account', () => {
+  it('are counted over all workers also when they are charged once, and those of killed ones make room in time', async (t) => {
+    const upstream = await startUpstream((_req, res) => {
+      res.on('error', () => {}).writeHead(200, { 'Content-Type': 'text/event-stream' });
+      res.write('data: 1\n\n');
+    });
+    t.after(() => upstream.close());
+    const gateway = await startCluster(services(upstream.origin));
+    t.after(() => gateway.close());
+    const credential = await gateway.buy('/reel');
+    const ask = () => openStream(t, `${gateway.url}/reel`, credential);
+    const streams = [await ask(), await ask()];
+    assert.deepEqual(
+      streams.map(({ statusCode }) => statusCode),
+      [200, 200],
+    );
+    const refusing = new Set<number | undefined>();
+    // Each new connection goes to the next worker.
+    await eventually(async () => {
+      assert.equal((await ask()).statusCode, 429);
+      for (const { path, status, worker } of gateway.lines()) {
+        if (path === '/reel' && status === 429) refusing.add(worker);
+      }
+      return refusing.size === 2;
+    }, 30_000);
+    const broken = streams.map((stream) => new Promise((resolve) => stream.once('close', resolve)));
+    for (const pid of await gateway.workers()) process.kill(pid, 'SIGKILL');
+    await Promise.all(broken);
+    await gateway.untilSaid('a worker serves again');
+    let open = 0;
+    await eventually(async () => {
+      const stream = await ask().catch(() => undefined);
+      if (stream?.statusCode === 200) open += 1;
+      return open === 2;
+    }, 60_000);
+    assert.equal((await ask()).statusCode, 429);
+  });
+});
+
+/** The head of an answer, which stays open until the test is over. */
+async function openStream(t: TestContext, url: string, authorization: string): Promise<IncomingMessage> {
+  const request = http.get(url, { agent: false, headers: { authorization } });
+  t.after(() => request.destroy());
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  request.on('error', () => {});
+  response.on('error', () => {}).resume();
+  return response;
 }
 
 describe('a primary', () => {

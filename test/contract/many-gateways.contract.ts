@@ -19,6 +19,7 @@ import {
   revoke,
   SSE,
   settled,
+  statusOf,
   tick,
   topUp,
 } from '../e2e/streams-scene.ts';
@@ -170,6 +171,36 @@ export function manyGatewaysContract(name: string, open: OpenShared): void {
       // 10 msat a ms; the clocks of the two may be half a second apart on a machine that is very busy.
       assert.ok(spentMsat / 10 <= tookMs + 500, `${spentMsat} msat in ${tookMs} ms`);
       assert.ok(spentMsat / 10 >= LEAST_PAID_MS, `${spentMsat} msat in ${tookMs} ms`);
+    });
+
+    test('charged once, an account has no more streams than it may at all gateways together, and the place of one that ends is free at the other', async (t) => {
+      const [one, two] = await openTwo(t, open);
+      const credential = await buy(one, '/reel');
+      const headers = { authorization: credential };
+      const first = await listen(t, `${one.url}/reel`, { headers });
+      await first.until(/data: 1\n/);
+      await topUp(two, credential, 900_000);
+      const others = await Promise.all([two, two].map(({ url }) => listen(t, `${url}/reel`, { headers })));
+      for (const stream of others) await stream.until(/data: 1\n/);
+      const refusals = () => Promise.all([one, two].map((at) => statusOf(at, credential, '/reel')));
+      const refused = [429, 'too-many-streams'];
+      assert.deepEqual(await refusals(), [refused, refused]);
+      others[0]?.leave();
+      const again = await eventually(
+        () => listen(t, `${one.url}/reel`, { headers }),
+        ({ response }) => response.statusCode === 200,
+      );
+      await again.until(/data: 1\n/);
+      assert.deepEqual(await refusals(), [refused, refused]);
+      // The first has the place of the lease that pays; one of the others takes it over.
+      first.leave();
+      const last = await eventually(
+        () => listen(t, `${two.url}/reel`, { headers }),
+        ({ response }) => response.statusCode === 200,
+      );
+      assert.deepEqual(await refusals(), [refused, refused]);
+      for (const stream of [...others, again, last]) stream.leave();
+      await settled(one.store, credential);
     });
 
     test('a client that brings the preimage of its top-up to another gateway is credited once', async (t) => {

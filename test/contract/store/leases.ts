@@ -72,15 +72,72 @@ function openingContract(it: ContractTest): void {
     assert.equal((await store.reserve(reserveOf({ leaseId: 'stream-3', maxLeases: 1 }))).kind, 'reserved');
   });
 
-  it('an unknown, revoked or expired account opens no lease', async (subject) => {
+  it('a lease of nothing is a place like any other: counted, kept, given back and lost', async (subject) => {
     const { store, clock } = subject;
-    assert.deepEqual(await store.reserve(reserveOf()), { kind: 'unknown-account' });
+    await fund(subject, ALICE, 100);
+    const place = reserveOf({ leaseId: 'place', amountMsat: msat(0), maxLeases: 2 });
+    const another = { ...place, leaseId: 'another' };
+    const kept = { accountId: ALICE, spendMsat: msat(0), reserveMsat: msat(0), ttlSec: 10 };
+    assert.equal((await store.reserve(reserveOf({ maxLeases: 2 }))).kind, 'reserved');
+    // All of the balance is set aside by the first.
+    assert.deepEqual(await store.reserve(place), { kind: 'reserved', balanceMsat: 0 });
+    assert.deepEqual(await store.reserve(another), { kind: 'too-many-leases' });
+    clock.advanceSec(9);
+    const renewed = await store.commit([
+      { ...kept, leaseId: 'stream-1', slice: 1 },
+      { ...kept, leaseId: 'place', slice: 1 },
+    ]);
+    assert.deepEqual(renewed, [
+      { kind: 'committed', balanceMsat: 0, reservedMsat: 100 },
+      { kind: 'committed', balanceMsat: 0, reservedMsat: 0 },
+    ]);
+    clock.advanceSec(9);
+    await purgeAll(store);
+    assert.deepEqual(await store.reserve(another), { kind: 'too-many-leases' });
+    const given = { accountId: ALICE, leaseId: 'place', spendMsat: msat(0) };
+    assert.deepEqual(await store.release(given), { kind: 'released', balanceMsat: 0 });
+    assert.deepEqual(await store.release(given), { kind: 'gone' });
+    assert.equal((await store.reserve(another)).kind, 'reserved');
+    await store.release({ accountId: ALICE, leaseId: 'stream-1', spendMsat: msat(30) });
+    clock.advanceSec(10);
+    assert.deepEqual(await commitOne(store, { ...kept, leaseId: 'another', slice: 1 }), { kind: 'gone' });
+    assert.equal((await store.reserve({ ...place, leaseId: 'third', maxLeases: 1 })).kind, 'reserved');
+    assert.equal(
+      (await store.reserve({ ...place, leaseId: 'fourth', maxLeases: 1 })).kind,
+      'too-many-leases',
+    );
+    clock.advanceSec(10);
+    assert.equal((await store.purge()).leases > 0, true);
+    const { balanceMsat, reservedMsat, spentMsat } = await accountOf(store, ALICE);
+    assert.deepEqual([balanceMsat, reservedMsat, spentMsat], [70, 0, 30]);
+  });
+
+  it('of leases of nothing that are opened at once, as many are opened as there are places', async (subject) => {
+    const { store } = subject;
+    await fund(subject, ALICE, 100);
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, (_, n) =>
+        store.reserve(reserveOf({ leaseId: `place-${n}`, amountMsat: msat(0), maxLeases: 7 })),
+      ),
+    );
+    assert.equal(outcomes.filter(({ kind }) => kind === 'reserved').length, 7);
+    assert.equal(outcomes.filter(({ kind }) => kind === 'too-many-leases').length, 13);
+  });
+
+  it('an unknown, revoked or expired account opens no lease, not even one of nothing', async (subject) => {
+    const { store, clock } = subject;
+    const opened = async (accountId: string): Promise<readonly string[]> => {
+      const amounts = [msat(100), msat(0)];
+      const outcomes = amounts.map((amountMsat) => store.reserve(reserveOf({ accountId, amountMsat })));
+      return (await Promise.all(outcomes)).map(({ kind }) => kind);
+    };
+    assert.deepEqual(await opened(ALICE), ['unknown-account', 'unknown-account']);
     await fund(subject, ALICE, 100);
     await fund(subject, BOB, 100);
     await store.revoke(ALICE, clock.nowSec() + DAY_SEC);
-    assert.deepEqual(await store.reserve(reserveOf()), { kind: 'revoked' });
+    assert.deepEqual(await opened(ALICE), ['revoked', 'revoked']);
     clock.advanceSec(30 * DAY_SEC);
-    assert.deepEqual(await store.reserve(reserveOf({ accountId: BOB })), { kind: 'expired' });
+    assert.deepEqual(await opened(BOB), ['expired', 'expired']);
   });
 }
 
