@@ -10,8 +10,9 @@ import { type RunningGateway, runGateway } from './run.ts';
 export async function runProcess(flags: () => Flags): Promise<void> {
   let running: RunningGateway;
   // Left to themselves, HUP and USR2 would end a gateway that starts, and TERM would not when it is process 1 of a container.
-  const endStart = (): void => process.exit(0);
-  process.once('SIGTERM', endStart).once('SIGINT', endStart);
+  // One listener stays from first to last: a signal that has come and not been told is lost when its listener goes, also if another takes over.
+  let end = (): void => process.exit(0);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end());
   for (const signal of ['SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => {});
   try {
     running = await runGateway({
@@ -33,13 +34,13 @@ export async function runProcess(flags: () => Flags): Promise<void> {
     if (failure !== undefined) running.log.error('the service manager heard nothing', { err: failure });
   };
   void tell('READY=1');
-  const stop = (): void => {
+  const endAtOnce = (): void => {
+    running.kill();
+    process.exit(1);
+  };
+  end = (): void => {
+    end = endAtOnce;
     void tell('STOPPING=1');
-    const endAtOnce = (): void => {
-      running.kill();
-      process.exit(1);
-    };
-    process.once('SIGTERM', endAtOnce).once('SIGINT', endAtOnce);
     running.log.info('stopping: requests under way are finished; press Ctrl-C once more to end at once');
     running.stop().then(
       () => process.exit(0),
@@ -49,8 +50,6 @@ export async function runProcess(flags: () => Flags): Promise<void> {
       },
     );
   };
-  process.off('SIGTERM', endStart).off('SIGINT', endStart);
-  process.once('SIGTERM', stop).once('SIGINT', stop);
   process.on('SIGUSR2', () => void running.renew());
 }
 

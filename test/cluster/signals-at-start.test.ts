@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
@@ -33,4 +34,30 @@ services: [{ name: one, path: /one, price: 10 sat, upstream: "http://127.0.0.1:1
   for (const signal of ['SIGHUP', 'SIGUSR2', 'SIGTERM'] as const) primary.kill(signal);
   const { code, stderr } = await ended;
   assert.deepEqual([code, stderr], [0, '']);
+});
+
+/** Sends TERM in the turn in which the gateway says that it runs: before it could take on anything. */
+const TERM_WITH_BANNER = `
+  const write = process.stdout.write.bind(process.stdout);
+  process.stdout.write = (text, ...rest) => {
+    const taken = write(text, ...rest);
+    if (String(text).includes('Try it in another terminal')) process.kill(process.pid, 'SIGTERM');
+    return taken;
+  };`;
+
+test('TERM at the very moment at which it has started is heard', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'sluice-signals-'));
+  const preload = `data:text/javascript,${encodeURIComponent(TERM_WITH_BANNER)}`;
+  const main = join(import.meta.dirname, '..', '..', 'gateway', 'main.ts');
+  const ports = ['--port', '0', '--admin-port', '0', '--simnet-port', '0'];
+  const child = spawn(process.execPath, ['--import', preload, main, '--data', 'data', ...ports], {
+    cwd: dir,
+    stdio: 'ignore',
+    env: { PATH: process.env['PATH'] ?? '', NODE_NO_WARNINGS: '1' },
+  });
+  t.after(async () => {
+    child.kill('SIGKILL');
+    await rm(dir, { recursive: true, force: true, maxRetries: 5 });
+  });
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
 });
