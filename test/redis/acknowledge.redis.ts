@@ -78,6 +78,33 @@ test('a proof that no replica has is not asked for: a replica that is promoted w
   assert.deepEqual(await store.redeem(claimNumber(1)).catch(codeOf), 'unavailable');
 });
 
+test('what has waited for a replica does not wait once more on the connection of everybody', async (t) => {
+  const { master } = await startPair(t);
+  const [client, strong] = [await clientOn(storeOn(master)), await clientOn(storeOn(master))];
+  const store = await openRedisStore({
+    client,
+    name: 'the test',
+    acknowledge: { client: strong, replicas: 1, timeoutMs: 5_000 },
+  });
+  t.after(() => store.close());
+  // From now on Redis knows the scripts: one that it does not know is sent again.
+  await store.nextEpoch();
+  const waits = { client: 0, strong: 0 };
+  const count = (one: RedisClient, name: keyof typeof waits): void => {
+    assert.ok(!(one instanceof Cluster));
+    const send = one.sendCommand.bind(one);
+    one.sendCommand = (command, stream) => {
+      if (command.name === 'wait') waits[name] += 1;
+      return send(command, stream);
+    };
+  };
+  count(client, 'client');
+  count(strong, 'strong');
+  await store.nextEpoch();
+  // The epoch, and the proof that asks for it.
+  assert.deepEqual(waits, { client: 0, strong: 2 });
+});
+
 function codeOf(error: unknown): string {
   assert.ok(error instanceof StoreError);
   return error.code;

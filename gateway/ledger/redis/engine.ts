@@ -23,6 +23,8 @@ export interface Engine {
   runStrongly(script: ScriptName, ...keysAndArgs: string[]): Promise<string>;
   /** {@link Engine.runStrongly} for one command that is no script, and writes to `key`. */
   strongly(key: string, command: (pipeline: ChainableCommander) => void): Promise<void>;
+  /** Whether strong writes wait for replicas. */
+  readonly hasReplicas: boolean;
   readonly client: RedisClient;
   /** An answer that this program does not give. */
   damaged(): StoreError;
@@ -71,6 +73,7 @@ export function createEngine(options: EngineOptions): Engine {
     damaged: () => damaged(name),
     lost: () => mismatch(name, 'empty'),
     run: (script, ...keysAndArgs) => runWeakly(script, keysAndArgs),
+    hasReplicas: acknowledge !== undefined,
     runStrongly: strong.runStrongly,
     strongly: strong.strongly,
     async verb(verb, work) {

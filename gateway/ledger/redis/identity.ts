@@ -49,7 +49,7 @@ export function identity(engine: Engine, clock: RedisClock): Identity {
         const isSingle = !isClusterClient(engine.client);
         const raise = (pipeline: ChainableCommander): void => engine.proofs.addRaise(pipeline, epoch);
         if (isSingle) await engine.strongly(keys.settings, raise);
-        await replicated(engine);
+        if (!engine.hasReplicas) await replicated(engine);
         if (isSingle) engine.proofs.wantEpoch(epoch);
         return epoch;
       }),
@@ -74,7 +74,7 @@ const REPLICATED_MS = 500;
 
 /**
  * Whoever could be promoted has the epoch before this gateway asks for it: a failover right after it was raised would otherwise look like an
- * older copy, and stop the sales. Also without `wait` in the configuration: it is once a minute.
+ * older copy, and stop the sales. For stores without `wait`, whose strong writes have not waited already: it is once a minute.
  */
 async function replicated({ client }: Engine): Promise<void> {
   for (const master of mastersOf(client)) {
