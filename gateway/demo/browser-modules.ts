@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
 import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 /** The client library as a browser loads it: JavaScript modules by the path that they are served at. */
 export interface BrowserModules {
@@ -28,7 +27,6 @@ export async function loadBrowserModules(): Promise<BrowserModules> {
   const extension = existsSync(new URL('client/index.ts', ROOT)) ? 'ts' : 'js';
   const entry = `client/index.${extension}`;
   const sources = new Map<string, string>();
-  const imports: Record<string, string> = { 'sluice/client': entry };
   const open = [entry];
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
     if (sources.has(path)) continue;
@@ -36,25 +34,17 @@ export async function loadBrowserModules(): Promise<BrowserModules> {
     const source = await loadSource(new URL(path, ROOT));
     sources.set(path, source);
     for (const name of importsOf(source)) {
-      if (name.startsWith('.')) open.push(new URL(name, new URL(path, 'file:///')).pathname.slice(1));
-      else imports[name] ??= await loadPackage(name, sources);
+      // The client's core needs no package, and a page has none.
+      if (!name.startsWith('.')) throw new Error(`A page can not load ${name}, which ${path} imports.`);
+      open.push(new URL(name, new URL(path, 'file:///')).pathname.slice(1));
     }
   }
-  return { entry, imports, sources };
+  return { entry, imports: { 'sluice/client': entry }, sources };
 }
 
 async function loadSource(url: URL): Promise<string> {
   const text = await readFile(url, 'utf8');
   return extname(url.pathname) === '.ts' ? stripTypeScriptTypes(text) : text;
-}
-
-/** A package that is one module. @returns the path that it is served at */
-async function loadPackage(name: string, sources: Map<string, string>): Promise<string> {
-  const path = `packages/${name}.js`;
-  const source = await readFile(fileURLToPath(import.meta.resolve(name)), 'utf8');
-  if (importsOf(source).length > 0) throw new Error(`The package ${name} is more than one module.`);
-  sources.set(path, source);
-  return path;
 }
 
 function importsOf(source: string): readonly string[] {
