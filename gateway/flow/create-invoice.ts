@@ -16,6 +16,7 @@ import type { Asker, Outstanding, Place } from './outstanding.ts';
 import { NODE_RETRY_SEC, nodeNotReady, STILL_SERVED } from './refuse-unpayable.ts';
 import type { SharedClients, SharedPlace } from './shared-clients.ts';
 import type { Throttle } from './throttle.ts';
+import { withinTime } from './within-time.ts';
 
 /** What an invoice is asked for. */
 export interface InvoiceOrder {
@@ -77,11 +78,12 @@ export function createInvoicer(deps: InvoicerDeps): Invoicer {
 
   const askNode = async (terms: InvoiceTerms, limits: ChallengeConfig): Promise<Invoice> => {
     // From here on, not from the node's turn: a node that hangs must not keep a whole queue waiting one by one.
-    const signal = AbortSignal.timeout(limits.nodeTimeoutMs);
-    const invoice = await gate.run(limits.nodeConcurrency, () => {
-      if (!signal.aborted) return make(terms, signal);
-      throw new NodeError('timeout', 'the requests before this one took the node too long');
-    });
+    const invoice = await withinTime(limits.nodeTimeoutMs, (signal) =>
+      gate.run(limits.nodeConcurrency, () => {
+        if (!signal.aborted) return make(terms, signal);
+        throw new NodeError('timeout', 'the requests before this one took the node too long');
+      }),
+    );
     if (invoice === 'full') throw new NodeError('busy', 'too many requests wait for the node');
     return invoice;
   };
@@ -115,9 +117,10 @@ export function createInvoicer(deps: InvoicerDeps): Invoicer {
     },
     async lookUp(paymentHash) {
       const { nodeConcurrency, nodeTimeoutMs } = deps.limits();
-      const signal = AbortSignal.timeout(nodeTimeoutMs);
-      const state = await lookUps.run(Math.ceil(nodeConcurrency / 2), () =>
-        gate.run(nodeConcurrency, () => deps.node.lookupInvoice(paymentHash, { signal })),
+      const state = await withinTime(nodeTimeoutMs, (signal) =>
+        lookUps.run(Math.ceil(nodeConcurrency / 2), () =>
+          gate.run(nodeConcurrency, () => deps.node.lookupInvoice(paymentHash, { signal })),
+        ),
       );
       if (state === 'full') throw new NodeError('busy', 'too many ask the node for invoices');
       return state;

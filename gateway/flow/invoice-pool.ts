@@ -4,6 +4,7 @@ import type { ConcurrencyGate } from './concurrency.ts';
 import { drawFrom, earn, newShelf, type Shelf, shelfKey, takeStale, wantsOne } from './invoice-shelf.ts';
 import type { InvoiceTerms, MakeInvoice } from './make-invoice.ts';
 import { createWithdrawals } from './withdraw-invoices.ts';
+import { withinTime } from './within-time.ts';
 
 /** Why a pooled invoice was never shown to anybody. */
 export type DropReason =
@@ -248,7 +249,7 @@ class Pool implements InvoicePool {
   #tryRun(task: (signal: AbortSignal) => Promise<void>): boolean {
     const { nodeConcurrency, nodeTimeoutMs } = this.#deps.limits();
     const most = Math.max(1, Math.floor(nodeConcurrency / 2));
-    const run = this.#deps.gate.tryRun(most, () => task(AbortSignal.timeout(nodeTimeoutMs)));
+    const run = this.#deps.gate.tryRun(most, () => withinTime(nodeTimeoutMs, task));
     if (run === undefined) return false;
     const ended = run.finally(() => {
       this.#underWay.delete(ended);
