@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import type { ServiceConfig } from '../../config/config.ts';
 import type { Invoice } from '../../node/node.ts';
 import { termsToCaveats } from '../l402/caveat.ts';
@@ -7,6 +7,9 @@ import { macaroonToBase64, mintMacaroon } from '../l402/macaroon.ts';
 import { formatPrice } from '../pricing/format-price.ts';
 import type { Keyring } from './keys.ts';
 import type { Quote } from './quote-price.ts';
+import { createTokenIds } from './token-ids.ts';
+
+const newTokenId = createTokenIds(randomFillSync);
 
 /**
  * Mints the macaroon of a challenge: bound to the invoice by its payment hash, with the terms as signed caveats. Nothing is
@@ -21,7 +24,7 @@ export function mintToken(
   invoice: Invoice,
   accountId: string | undefined,
 ): string {
-  const tokenId = randomBytes(32).toString('hex');
+  const tokenId = newTokenId();
   const identifier = { paymentHash: invoice.paymentHash, tokenId };
   const caveats = termsToCaveats({
     service: service.name,
