@@ -8,6 +8,7 @@ import { lockedMeteredPrice } from '../pricing/quote.ts';
 import type { ForwardOutcome } from '../proxy/forward.ts';
 import { announcedLength } from '../proxy/request-body.ts';
 import { resetClient } from '../proxy/reset-client.ts';
+import { NO_PLACE } from '../proxy/roster.ts';
 import type { SessionTable } from '../session/table.ts';
 import { answerFailure, bodyTooLarge } from './answer-failure.ts';
 import { challengeMemo, isFixedPrice } from './challenge-order.ts';
@@ -288,6 +289,7 @@ async function forwardWhileValid(
   const { accountId, validUntilSec, metered } = charge;
   const { socket } = exchange.req;
   const live: LiveResponse = {
+    place: NO_PLACE,
     accountId,
     validUntilSec,
     kind: exchange.upgrade === undefined ? 'response' : 'tunnel',

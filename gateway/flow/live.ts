@@ -1,5 +1,7 @@
+import { type Placed, Roster } from '../proxy/roster.ts';
+
 /** A paid response under way. */
-export interface LiveResponse {
+export interface LiveResponse extends Placed {
   readonly accountId: string;
   /** Unix seconds: when what was paid for is over. */
   readonly validUntilSec: number;
@@ -32,14 +34,14 @@ const SWEEP_EVERY_MS = 400;
  * checked when the request came, and a response may live for hours.
  */
 export function createLiveResponses(deps: LiveDeps): LiveResponses {
-  const live = new Set<LiveResponse>();
+  const live = new Roster<LiveResponse>();
   let tunnels = 0;
   const sweep = (): void => {
     const now = deps.nowSec();
-    for (const response of live) {
+    live.each((response) => {
       if (deps.isRevoked(response.accountId)) response.cut('revoked');
       else if (response.validUntilSec <= now) response.cut('expired');
-    }
+    });
   };
   const timer = setInterval(sweep, SWEEP_EVERY_MS);
   timer.unref();

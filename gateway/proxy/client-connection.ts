@@ -8,7 +8,8 @@ export interface ClientBound {
 /** No client that reads its answers has more requests under way on one connection (HTTP/1.1 pipelining). */
 export const MAX_EXCHANGES_PER_CONNECTION = 64;
 
-const connections = new WeakMap<Duplex, Set<ClientBound>>();
+/** Mostly one each. An array: see `Roster` for what a Set would cost. */
+const connections = new WeakMap<Duplex, ClientBound[]>();
 
 /**
  * Ties an exchange to its client's connection. There is one `close` listener a connection, however many requests it carries:
@@ -19,20 +20,22 @@ export function bindToClient(socket: Duplex, bound: ClientBound): boolean {
   if (socket.destroyed) return false;
   let all = connections.get(socket);
   if (all === undefined) {
-    const made = new Set<ClientBound>();
+    const made: ClientBound[] = [];
     all = made;
     connections.set(socket, made);
     socket.once('close', () => {
-      for (const each of made) each.clientClosed();
-      made.clear();
+      // Each takes itself out.
+      for (const each of made.splice(0)) each.clientClosed();
     });
   }
-  if (all.size >= MAX_EXCHANGES_PER_CONNECTION) return false;
-  all.add(bound);
+  if (all.length >= MAX_EXCHANGES_PER_CONNECTION) return false;
+  all.push(bound);
   return true;
 }
 
 /** Unties an exchange that ended. */
 export function unbindFromClient(socket: Duplex, bound: ClientBound): void {
-  connections.get(socket)?.delete(bound);
+  const all = connections.get(socket);
+  const at = all?.indexOf(bound) ?? -1;
+  if (at !== -1) all?.splice(at, 1);
 }

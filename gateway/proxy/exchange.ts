@@ -8,6 +8,7 @@ import { overrideHeaders, responseHeaders } from './headers.ts';
 import type { RequestBody } from './request-body.ts';
 import { resetClient } from './reset-client.ts';
 import { ResponseWriter } from './response-writer.ts';
+import { NO_PLACE } from './roster.ts';
 import type { Swept } from './sweep.ts';
 import type { Upstreams } from './upstream.ts';
 import { failurePhase, UpstreamTimeout } from './upstream-failure.ts';
@@ -26,6 +27,7 @@ type Controller = Dispatcher.DispatchController;
  * resets the client.
  */
 export class Exchange implements Handler, ClientBound, Swept {
+  place = NO_PLACE;
   readonly #exchange: ForwardExchange;
   readonly #upstreams: Upstreams;
   readonly #socket: Duplex;

@@ -1,5 +1,7 @@
+import { type Placed, Roster } from './roster.ts';
+
 /** Something that can take too long. */
-export interface Swept {
+export interface Swept extends Placed {
   /** Called once a sweep. `tick` counts sweeps; compare it with the tick of the last sign of life. */
   sweep(tick: number): void;
 }
@@ -16,7 +18,7 @@ export interface Sweep {
 
 /** Starts a sweep. Time is counted in sweeps, so that a blocked event loop lets nobody time out who was not heard. */
 export function startSweep(intervalMs: number): Sweep {
-  const all = new Set<Swept>();
+  const all = new Roster<Swept>();
   const state = {
     tick: 0,
     intervalMs,
@@ -30,7 +32,7 @@ export function startSweep(intervalMs: number): Sweep {
   };
   const timer = setInterval(() => {
     state.tick += 1;
-    for (const swept of all) swept.sweep(state.tick);
+    all.each((swept) => swept.sweep(state.tick));
   }, intervalMs).unref();
   return state;
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { after, test } from 'node:test';
 import type { ResponseHead, ResponseTap, TapControls } from '../../gateway/proxy/forward.ts';
+import { NO_PLACE } from '../../gateway/proxy/roster.ts';
 import {
   ask,
   type Closable,
@@ -190,6 +191,7 @@ test('an upstream is not timed out while the tap holds its response', async () =
   // Ten sweeps are five idle times.
   await new Promise<void>((resolve) => {
     const watcher = {
+      place: NO_PLACE,
       sweep: (tick: number) => {
         if (tick < from + 10) return;
         sweep.delete(watcher);
