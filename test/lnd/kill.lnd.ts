@@ -132,7 +132,11 @@ async function settledAmong(bought: readonly Bought[]): Promise<Settled[]> {
 
 const listSchema = z.object({
   invoices: z.array(z.object({ state: z.string(), amt_paid_msat: z.string() })),
+  last_index_offset: z.string(),
 });
+
+/** Invoices a page: LND writes about 2 KB for each, and how many there are depends on the machine. */
+const PAGE = 200;
 
 /** Payments that a kill has left under way come to their end first: they may still settle. */
 async function untilNothingIsUnderWay({ customer }: RealNetwork): Promise<void> {
@@ -148,8 +152,14 @@ async function untilNothingIsUnderWay({ customer }: RealNetwork): Promise<void> 
 
 /** All that LND ever settled, by its own list. */
 async function settledInAll({ merchant }: RealNetwork): Promise<number> {
-  const { invoices } = listSchema.parse(await merchant.ask('GET', '/v1/invoices?num_max_invoices=100000'));
-  return sum(invoices.filter(({ state }) => state === 'SETTLED').map((one) => Number(one.amt_paid_msat)));
+  let total = 0;
+  for (let offset = '0'; ; ) {
+    const path = `/v1/invoices?num_max_invoices=${PAGE}&index_offset=${offset}`;
+    const { invoices, last_index_offset: next } = listSchema.parse(await merchant.ask('GET', path));
+    total += sum(invoices.filter(({ state }) => state === 'SETTLED').map((one) => Number(one.amt_paid_msat)));
+    if (invoices.length < PAGE) return total;
+    offset = next;
+  }
 }
 
 const tallySchema = z.object({ paidMsat: z.int() });
