@@ -109,6 +109,8 @@ const MIGRATIONS: readonly string[] = [
      PRIMARY KEY (account_ref, key)
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX paid_time_by_end ON paid_time (forget_at_sec);`,
+  // What has ended is kept for a while, and whoever opens and ends streams all the time would make each look at the open ones slow.
+  'CREATE INDEX leases_open ON leases (account_ref) WHERE ended = 0',
 ];
 
 function readPragma(db: DatabaseSync, name: 'application_id' | 'user_version'): number {
