@@ -1,11 +1,11 @@
-import { createHmac, createSecretKey, type Hmac } from 'node:crypto';
 import { L402Error } from './errors.ts';
+import { hmacSha256 } from './hmac.ts';
 
 /** Size of a master key. */
 export const MASTER_KEY_BYTES = 32;
 
-const ROOT_KEY_DOMAIN = 'sluice/root-key/v1';
-const FINGERPRINT_DOMAIN = 'sluice/key-fingerprint/v1';
+const ROOT_KEY_DOMAIN = Buffer.from('sluice/root-key/v1');
+const FINGERPRINT_DOMAIN = Buffer.from('sluice/key-fingerprint/v1');
 const MAX_GENERATION_BYTES = 255;
 
 /**
@@ -27,11 +27,7 @@ export function deriveRootKey(masterKey: Buffer, storeGeneration: string, identi
   ) {
     throw new L402Error('bad-key', 'The store generation must be a text of 1 to 255 bytes.');
   }
-  return keyed(masterKey, ROOT_KEY_DOMAIN)
-    .update(Uint8Array.of(generation.length))
-    .update(generation)
-    .update(identifier)
-    .digest();
+  return keyed(masterKey, [ROOT_KEY_DOMAIN, Uint8Array.of(generation.length), generation, identifier]);
 }
 
 /**
@@ -40,16 +36,15 @@ export function deriveRootKey(masterKey: Buffer, storeGeneration: string, identi
  * @throws L402Error `bad-key`
  */
 export function keyFingerprint(masterKey: Buffer): string {
-  return keyed(masterKey, FINGERPRINT_DOMAIN).digest('hex');
+  return keyed(masterKey, [FINGERPRINT_DOMAIN]).toString('hex');
 }
 
-function keyed(masterKey: Buffer, domain: string): Hmac {
+function keyed(masterKey: Buffer, parts: readonly Uint8Array[]): Buffer {
   if (masterKey.length !== MASTER_KEY_BYTES) {
     throw new L402Error(
       'bad-key',
       `A master key has ${MASTER_KEY_BYTES} bytes, this one ${masterKey.length}.`,
     );
   }
-  // As a KeyObject, for the same reason as in macaroon.ts.
-  return createHmac('sha256', createSecretKey(masterKey)).update(domain);
+  return hmacSha256(masterKey, Buffer.concat(parts));
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import macaroons from 'macaroons.js';
 import { L402Error } from '../../gateway/l402/errors.ts';
 import {
   decodeMacaroon,
@@ -58,6 +59,19 @@ test('minting gives the signature and the bytes of go-macaroon', () => {
   const macaroon = mintMacaroon(rootKey, identifier, caveats);
   assert.equal(macaroon.signature.toString('hex'), GO_MACAROON.signatureHex);
   assert.equal(macaroonToBase64(macaroon), GO_MACAROON.base64);
+});
+
+test('macaroons.js, which made the chain before, gives the same signatures', () => {
+  // Of a key that is a Buffer it takes the first step for done.
+  const derived = createHmac('sha256', 'macaroons-key-generator').update(rootKey).digest();
+  fc.assert(
+    fc.property(wellFormedText, fc.array(wellFormedText, { maxLength: 8 }), (name, conditions) => {
+      const theirs = new macaroons.MacaroonsBuilder('lsat', derived, name);
+      for (const condition of conditions) theirs.add_first_party_caveat(condition);
+      const ours = mintMacaroon(rootKey, Buffer.from(name), conditions);
+      assert.deepEqual(ours.signature, theirs.getMacaroon().signatureBuffer);
+    }),
+  );
 });
 
 test('a preimage appended by a holder gives the signature of go-macaroon, and still holds', () => {
