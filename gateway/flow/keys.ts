@@ -1,12 +1,10 @@
-import type { Identifier } from '../l402/identifier.ts';
-import { encodeIdentifier } from '../l402/identifier.ts';
 import { holdsSignature, type Macaroon } from '../l402/macaroon.ts';
 import { deriveRootKey } from '../l402/root-key.ts';
 
 /** The keys that this gateway mints and verifies with. Root keys are derived from them, never stored. */
 export interface Keyring {
-  /** The root key to mint with: from the newest master key. */
-  mintingKey(identifier: Identifier): Buffer;
+  /** The root key to mint with, from the newest master key. @param identifier - encoded */
+  mintingKey(identifier: Buffer): Buffer;
   /** Whether the macaroon was minted with any configured master key, under this store's generation. */
   holds(macaroon: Macaroon): boolean;
 }
@@ -19,7 +17,7 @@ export function createKeyring(masterKeys: readonly Buffer[], generation: string)
   const [newest] = masterKeys;
   if (newest === undefined) throw new Error('a keyring needs a master key');
   return {
-    mintingKey: (identifier) => deriveRootKey(newest, generation, encodeIdentifier(identifier)),
+    mintingKey: (identifier) => deriveRootKey(newest, generation, identifier),
     holds: (macaroon) =>
       masterKeys.some((key) => holdsSignature(deriveRootKey(key, generation, macaroon.identifier), macaroon)),
   };

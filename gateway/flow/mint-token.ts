@@ -25,7 +25,7 @@ export function mintToken(
   accountId: string | undefined,
 ): string {
   const tokenId = newTokenId();
-  const identifier = { paymentHash: invoice.paymentHash, tokenId };
+  const identifier = encodeIdentifier({ paymentHash: invoice.paymentHash, tokenId });
   const caveats = termsToCaveats({
     service: service.name,
     capabilities: service.capabilities,
@@ -34,5 +34,5 @@ export function mintToken(
     creditMsat: quote.creditMsat,
     price: formatPrice(service.price),
   });
-  return macaroonToBase64(mintMacaroon(keys.mintingKey(identifier), encodeIdentifier(identifier), caveats));
+  return macaroonToBase64(mintMacaroon(keys.mintingKey(identifier), identifier, caveats));
 }

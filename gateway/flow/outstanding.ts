@@ -90,7 +90,7 @@ export function createOutstanding(nowSec: () => number): Outstanding {
     };
     return {
       hold: (paymentHash, expiresAtSec, onPaid) => {
-        if (close()) entries.set(paymentHash, { ...holder, expiresAtSec, onPaid });
+        if (close()) entries.set(paymentHash, { clientKey, reservedFor, expiresAtSec, onPaid });
       },
       giveBack: () => {
         if (close()) leave(holder);

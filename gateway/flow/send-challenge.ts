@@ -43,13 +43,13 @@ const MESSAGES: Record<ChallengeReason, string> = {
 export async function sendChallenge(exchange: Exchange, challenge: Challenge): Promise<void> {
   if (isGrpc(exchange)) return sendGrpc(exchange, challenge);
   if (wantsPage(exchange)) return sendPage(exchange, challenge);
-  const body = challengeBody(exchange, challenge);
-  send(
-    exchange,
-    402,
-    [...challengeHeaders(exchange, challenge), 'Content-Type', 'application/json; charset=utf-8'],
-    body,
-  );
+  // First the headers: they check invoice and macaroon.
+  const headers = [
+    ...challengeHeaders(exchange, challenge),
+    'Content-Type',
+    'application/json; charset=utf-8',
+  ];
+  send(exchange, 402, headers, challengeBody(exchange, challenge));
 }
 
 /** Answers 402 to a HEAD request: the price, but no invoice, as nobody could read a body that says what it is for. */
@@ -76,31 +76,46 @@ function challengeHeaders(exchange: Exchange, challenge: Challenge): string[] {
   return [...headers, ...commonHeaders(exchange)];
 }
 
+/**
+ * Written out rather than stringified, which takes twice as long: a flood of challenges passes through here. Invoice, hash and macaroon have
+ * been checked to have no character that JSON would escape.
+ */
 function challengeBody(exchange: Exchange, challenge: Challenge): string {
   const { invoice, macaroon, quote, reason } = challenge;
   const { service } = exchange;
-  const body = {
-    error: { code: 'payment-required', reason, message: MESSAGES[reason] },
-    service: service.name,
-    price: describePrice(service.price),
-    amountMsat: quote.invoiceMsat,
-    priceSats: Math.ceil(quote.invoiceMsat / 1000),
-    creditMsat: quote.creditMsat,
-    invoice: invoice.bolt11,
-    paymentRequest: invoice.bolt11,
-    paymentHash: invoice.paymentHash,
-    expiresAt: new Date(invoice.expiresAtSec * 1000).toISOString(),
-    validUntil: new Date(quote.validUntilSec * 1000).toISOString(),
-    macaroon,
-    howToPay: [
-      challenge.playMoney
-        ? `1. Pay the invoice (PLAY MONEY, a simulated network): npx sluice pay ${invoice.bolt11}`
-        : '1. Pay the invoice with a Lightning wallet that shows the preimage of its payment.',
-      '2. Repeat the request with the header below; put the preimage (64 hex digits) in place of <preimage>.',
-    ],
-    authorization: `Authorization: L402 ${macaroon}:<preimage>`,
-  };
-  return `${JSON.stringify(body, null, 2)}\n`;
+  const pay = challenge.playMoney
+    ? `1. Pay the invoice (PLAY MONEY, a simulated network): npx sluice pay ${invoice.bolt11}`
+    : '1. Pay the invoice with a Lightning wallet that shows the preimage of its payment.';
+  const repeat =
+    '2. Repeat the request with the header below; put the preimage (64 hex digits) in place of <preimage>.';
+  return `{
+  "error": {
+    "code": "payment-required",
+    "reason": "${reason}",
+    "message": ${JSON.stringify(MESSAGES[reason])}
+  },
+  "service": ${JSON.stringify(service.name)},
+  "price": ${JSON.stringify(describePrice(service.price))},
+  "amountMsat": ${quote.invoiceMsat},
+  "priceSats": ${Math.ceil(quote.invoiceMsat / 1000)},
+  "creditMsat": ${quote.creditMsat},
+  "invoice": "${invoice.bolt11}",
+  "paymentRequest": "${invoice.bolt11}",
+  "paymentHash": "${invoice.paymentHash}",
+  "expiresAt": "${isoTime(invoice.expiresAtSec)}",
+  "validUntil": "${isoTime(quote.validUntilSec)}",
+  "macaroon": "${macaroon}",
+  "howToPay": [
+    "${pay}",
+    "${repeat}"
+  ],
+  "authorization": "Authorization: L402 ${macaroon}:<preimage>"
+}
+`;
+}
+
+function isoTime(sec: number): string {
+  return new Date(sec * 1000).toISOString();
 }
 
 /** gRPC's trailers-only form: its clients read status and message from headers, and stop at any status but 200. */

@@ -5,10 +5,12 @@ const BLOCK_BYTES = 64;
 const DIGEST_BYTES = 32;
 const INNER_PAD = 0x36;
 const OUTER_PAD = 0x5c;
+/** A character a byte. As a Buffer, Node would give each digest memory of its own, outside of the heap, in three times the time. */
+const DIGEST_FORM = 'binary';
 
 /**
- * HMAC-SHA256 (RFC 2104), out of two one-shot hashes. Node's `createHmac` makes three objects for each HMAC, which takes twice as long
- * as hashing; a macaroon is a chain of eight.
+ * HMAC-SHA256 (RFC 2104), out of two one-shot hashes. Node's `createHmac` makes three objects for each HMAC, which takes longer than
+ * hashing; a macaroon is a chain of eight.
  * @param key - up to 64 bytes: all keys here are digests or shorter
  * @returns 32 bytes
  */
@@ -22,6 +24,6 @@ export function hmacSha256(key: Uint8Array, message: Uint8Array): Buffer {
     outer[at] = byte ^ OUTER_PAD;
   }
   inner.set(message, BLOCK_BYTES);
-  outer.set(hash('sha256', inner, 'buffer'), BLOCK_BYTES);
-  return hash('sha256', outer, 'buffer');
+  outer.write(hash('sha256', inner, DIGEST_FORM), BLOCK_BYTES, DIGEST_FORM);
+  return Buffer.from(hash('sha256', outer, DIGEST_FORM), DIGEST_FORM);
 }

@@ -61,14 +61,13 @@ export function holdsSignature(rootKey: Buffer, macaroon: Macaroon): boolean {
 export function encodeMacaroon(macaroon: Macaroon): Buffer {
   if (macaroon.caveats.length > MAX_CAVEATS) throw tooManyCaveats();
   if (macaroon.signature.length !== SIGNATURE_BYTES) throw bad('its signature must have 32 bytes');
-  const parts: Uint8Array[] = [Uint8Array.of(VERSION)];
-  if (macaroon.location !== '') parts.push(...field(TAG.location, wellFormed(macaroon.location)));
-  parts.push(...field(TAG.identifier, macaroon.identifier), END);
-  for (const caveat of macaroon.caveats) parts.push(...field(TAG.identifier, wellFormed(caveat)), END);
-  parts.push(END, ...field(TAG.signature, macaroon.signature));
-  const bytes = Buffer.concat(parts);
-  if (bytes.length > MAX_MACAROON_BYTES) throw tooManyBytes();
-  return bytes;
+  scratch[0] = VERSION;
+  let end = 1;
+  if (macaroon.location !== '') end = putField(end, TAG.location, wellFormed(macaroon.location));
+  end = putEnd(putField(end, TAG.identifier, macaroon.identifier));
+  for (const caveat of macaroon.caveats) end = putEnd(putField(end, TAG.identifier, wellFormed(caveat)));
+  end = putField(putEnd(end), TAG.signature, macaroon.signature);
+  return Buffer.from(scratch.subarray(0, end));
 }
 
 /**
@@ -128,18 +127,31 @@ export function macaroonFromText(text: string): Macaroon {
   return decodeMacaroon(bytes);
 }
 
-const END = Uint8Array.of(TAG.end);
+/** Where a macaroon is written before its size is known. */
+const scratch = Buffer.alloc(MAX_MACAROON_BYTES);
 
 interface Cursor {
   readonly bytes: Buffer;
   offset: number;
 }
 
-function field(tag: number, data: Buffer): Uint8Array[] {
-  if (data.length > MAX_MACAROON_BYTES) throw tooManyBytes();
-  const header =
-    data.length < 0x80 ? [tag, data.length] : [tag, (data.length & 0x7f) | 0x80, data.length >> 7];
-  return [Uint8Array.from(header), data];
+/** Writes one field into {@link scratch}. @returns the offset behind it */
+function putField(start: number, tag: number, data: Buffer): number {
+  const { length } = data;
+  const long = length < 0x80 ? 0 : 1;
+  const end = start + 2 + long + length;
+  if (end > MAX_MACAROON_BYTES) throw tooManyBytes();
+  scratch[start] = tag;
+  scratch[start + 1] = long === 0 ? length : (length & 0x7f) | 0x80;
+  if (long === 1) scratch[start + 2] = length >> 7;
+  scratch.set(data, end - length);
+  return end;
+}
+
+function putEnd(start: number): number {
+  if (start === MAX_MACAROON_BYTES) throw tooManyBytes();
+  scratch[start] = TAG.end;
+  return start + 1;
 }
 
 function take(cursor: Cursor, tag: number): Buffer {

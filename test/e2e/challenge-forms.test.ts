@@ -83,6 +83,14 @@ test('the body says everything that a client without the header needs', async (t
   assert.equal((await fetch(url, withCredential(credential))).status, 200);
 });
 
+test('the body is JSON, indented for those who read it with curl', async (t) => {
+  for (const price of ['10 sat', '50 sat for 100 calls', '200 sat for 10m']) {
+    const { url } = await openShop(t, { price });
+    const text = (await ask(url)).body.toString();
+    assert.equal(text, `${JSON.stringify(JSON.parse(text), null, 2)}\n`);
+  }
+});
+
 test('a whole sat is asked where a price has less, and priceSats rounds up', async (t) => {
   const { url } = await openShop(t, { price: '1500 msat' });
   const body = JSON.parse((await ask(url)).body.toString());

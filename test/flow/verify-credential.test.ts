@@ -19,7 +19,8 @@ const keys = createKeyring([randomBytes(32)], 'generation');
 function paidCredential(validUntilSec = NOW_SEC + 60): CredentialCandidate & { readonly accountId: string } {
   const preimage = randomBytes(32);
   const accountId = randomBytes(32).toString('hex');
-  const identifier = { paymentHash: createHash('sha256').update(preimage).digest('hex'), tokenId: accountId };
+  const paymentHash = createHash('sha256').update(preimage).digest('hex');
+  const identifier = encodeIdentifier({ paymentHash, tokenId: accountId });
   const caveats = termsToCaveats({
     service: 'quote',
     capabilities: 'all',
@@ -28,9 +29,7 @@ function paidCredential(validUntilSec = NOW_SEC + 60): CredentialCandidate & { r
     creditMsat: msat(10_000),
     price: '10000msat/call',
   });
-  const macaroon = macaroonToBase64(
-    mintMacaroon(keys.mintingKey(identifier), encodeIdentifier(identifier), caveats),
-  );
+  const macaroon = macaroonToBase64(mintMacaroon(keys.mintingKey(identifier), identifier, caveats));
   const hex = preimage.toString('hex');
   return { macaroons: [macaroon], preimage: hex, cacheKey: `${macaroon}:${hex}`, accountId };
 }

@@ -54,8 +54,8 @@ function paid(keys: Keyring, service = 'quote'): Paid {
     creditMsat: msat(10_000),
     price: '10000msat/call',
   });
-  const identifier = { paymentHash, tokenId: accountId };
-  const macaroon = mintMacaroon(keys.mintingKey(identifier), encodeIdentifier(identifier), caveats);
+  const identifier = encodeIdentifier({ paymentHash, tokenId: accountId });
+  const macaroon = mintMacaroon(keys.mintingKey(identifier), identifier, caveats);
   return { macaroon, preimage: preimage.toString('hex') };
 }
 
