@@ -19,7 +19,7 @@ export function encodeIdentifier(id: Identifier): Buffer {
   if (!HEX_32_BYTES.test(id.paymentHash) || !HEX_32_BYTES.test(id.tokenId)) {
     throw new L402Error('bad-identifier', 'Payment hash and token id must be 64 lower-case hex digits each.');
   }
-  const bytes = Buffer.alloc(IDENTIFIER_BYTES);
+  const bytes = Buffer.allocUnsafe(IDENTIFIER_BYTES);
   bytes.writeUInt16BE(VERSION, 0);
   bytes.write(id.paymentHash, 2, 'hex');
   bytes.write(id.tokenId, 34, 'hex');

@@ -18,7 +18,7 @@ export function recoverPayee({ signed, signature, payee }: InvoiceParts): string
   const recovery = signature[SIGNATURE_BYTES] ?? Number.NaN;
   const signer = recovery <= MAX_RECOVERY ? signerOf(digest, signature, recovery, payee) : undefined;
   if (signer === undefined) throw new InvoiceFormatError('The invoice has a signature that does not hold.');
-  return Buffer.from(signer.buffer, signer.byteOffset, signer.length).toString('hex');
+  return Buffer.from(signer).toString('hex');
 }
 
 /** SHA-256 of the prefix and the bits behind it, filled up to whole bytes. */
