@@ -102,8 +102,8 @@ function challengeBody(exchange: Exchange, challenge: Challenge): string {
   "invoice": "${invoice.bolt11}",
   "paymentRequest": "${invoice.bolt11}",
   "paymentHash": "${invoice.paymentHash}",
-  "expiresAt": "${isoTime(invoice.expiresAtSec)}",
-  "validUntil": "${isoTime(quote.validUntilSec)}",
+  "expiresAt": "${new Date(invoice.expiresAtSec * 1000).toISOString()}",
+  "validUntil": "${new Date(quote.validUntilSec * 1000).toISOString()}",
   "macaroon": "${macaroon}",
   "howToPay": [
     "${pay}",
@@ -112,10 +112,6 @@ function challengeBody(exchange: Exchange, challenge: Challenge): string {
   "authorization": "Authorization: L402 ${macaroon}:<preimage>"
 }
 `;
-}
-
-function isoTime(sec: number): string {
-  return new Date(sec * 1000).toISOString();
 }
 
 /** gRPC's trailers-only form: its clients read status and message from headers, and stop at any status but 200. */

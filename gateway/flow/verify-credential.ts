@@ -1,6 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { ServiceConfig } from '../../config/config.ts';
+import { sha256 } from '../../node/sha256.ts';
 import { GatewayError } from '../errors.ts';
 import { MAX_TOKEN_CAVEATS, readTerms, type Terms } from '../l402/caveat.ts';
 import type { CredentialCandidate } from '../l402/credential.ts';
@@ -283,7 +284,7 @@ function readGrant(
 
 /** BOLT 11: the payment hash is the SHA-256 of the preimage. */
 function opens(preimageHex: string, paymentHash: string): boolean {
-  const digest = hash('sha256', Buffer.from(preimageHex, 'hex'), 'buffer');
+  const digest = sha256(Buffer.from(preimageHex, 'hex'));
   const wanted = Buffer.from(paymentHash, 'hex');
   return digest.length === wanted.length && timingSafeEqual(digest, wanted);
 }

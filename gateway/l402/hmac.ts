@@ -1,12 +1,10 @@
-import { hash } from 'node:crypto';
+import { sha256 } from '../../node/sha256.ts';
 
 /** A block of SHA-256, and the longest key that needs no hash of its own. */
 const BLOCK_BYTES = 64;
 const DIGEST_BYTES = 32;
 const INNER_PAD = 0x36;
 const OUTER_PAD = 0x5c;
-/** A character a byte. As a Buffer, Node would give each digest memory of its own, outside of the heap, in three times the time. */
-const DIGEST_FORM = 'binary';
 
 /**
  * HMAC-SHA256 (RFC 2104), out of two one-shot hashes. Node's `createHmac` makes three objects for each HMAC, which takes longer than
@@ -24,6 +22,6 @@ export function hmacSha256(key: Uint8Array, message: Uint8Array): Buffer {
     outer[at] = byte ^ OUTER_PAD;
   }
   inner.set(message, BLOCK_BYTES);
-  outer.write(hash('sha256', inner, DIGEST_FORM), BLOCK_BYTES, DIGEST_FORM);
-  return Buffer.from(hash('sha256', outer, DIGEST_FORM), DIGEST_FORM);
+  outer.set(sha256(inner), BLOCK_BYTES);
+  return sha256(outer);
 }
