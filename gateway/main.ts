@@ -1,5 +1,6 @@
 import { type Flags, FlagsError, parseFlags } from '../config/flags.ts';
 import { explainFailure } from './explain-failure.ts';
+import { keepObjectsYoung } from './keep-objects-young.ts';
 import { notifySystemd, type SystemdState } from './notify-systemd.ts';
 import { type RunningGateway, runGateway } from './run.ts';
 
@@ -8,6 +9,7 @@ import { type RunningGateway, runGateway } from './run.ts';
  * @param flags - read late, so that what is wrong with them is said in the same way as everything else
  */
 export async function runProcess(flags: () => Flags): Promise<void> {
+  keepObjectsYoung();
   let running: RunningGateway;
   // Left to themselves, HUP and USR2 would end a gateway that starts, and TERM would not when it is process 1 of a container.
   // One listener stays from first to last: a signal that has come and not been told is lost when its listener goes, also if another takes over.

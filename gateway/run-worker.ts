@@ -9,6 +9,7 @@ import { createThrottleShare, type ThrottleShare } from './cluster/share-throttl
 import { assembleDataPlane, type DataPlane, refusePublicPlayMoney } from './data-plane.ts';
 import { explainFailure } from './explain-failure.ts';
 import { openFoundation } from './foundation.ts';
+import { keepObjectsYoung } from './keep-objects-young.ts';
 import { StoreMismatchError } from './ledger/ledger.ts';
 import { loadMasterKeys } from './ledger/master-key.ts';
 import { nodeConnection } from './node-connection.ts';
@@ -188,4 +189,7 @@ function quiet(log: Log): Log {
   return { ...log, info: log.debug, warn: log.debug, error: log.debug };
 }
 
-if (import.meta.main) runWorker(openPrimaryPort());
+if (import.meta.main) {
+  keepObjectsYoung();
+  runWorker(openPrimaryPort());
+}

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { keepObjectsYoung } from '../../gateway/keep-objects-young.ts';
 import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
 import { createLndNode } from '../../node/lnd.ts';
 import type { LightningNode } from '../../node/node.ts';
@@ -50,6 +51,7 @@ function announced({ settledInvoices: _, ...node }: LightningNode): LightningNod
 }
 
 async function run(options: LndGatewayOptions): Promise<void> {
+  keepObjectsYoung();
   const node = createLndNode({
     url: options.url,
     macaroon: readFileSync(options.macaroonFile, 'hex'),

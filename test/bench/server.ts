@@ -7,6 +7,7 @@ import { mkdtempSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { keepObjectsYoung } from '../../gateway/keep-objects-young.ts';
 import { connectRedis } from '../../gateway/ledger/redis/connect.ts';
 import { openRedisStore } from '../../gateway/ledger/redis.ts';
 import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
@@ -60,6 +61,7 @@ async function upstream(): Promise<void> {
 
 /** The same server and the same forward step with nothing between them: what the gate is measured against. */
 async function plainProxy(origin: string): Promise<void> {
+  keepObjectsYoung();
   const upstreams = createUpstreams();
   const { limits } = testConfig([]);
   const server = await createHttpServer({ host: '127.0.0.1', port: 0 }, limits, {
@@ -90,6 +92,7 @@ async function plainProxy(origin: string): Promise<void> {
 
 /** @param clockSpeed - seconds of its clock in one second: a soak wants to see invoices and keys come to their end */
 async function gateway(origin: string, storeType: string, clockSpeed: number): Promise<void> {
+  keepObjectsYoung();
   const startedMs = Date.now();
   const clock = { ms: startedMs };
   setInterval(() => {

@@ -14,6 +14,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { keepObjectsYoung } from '../../gateway/keep-objects-young.ts';
 import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
 import type { Store } from '../../gateway/ledger/store.ts';
 import { msat } from '../../node/msat.ts';
@@ -68,6 +69,7 @@ function runUpstream(): void {
 }
 
 async function runGateway(upstream: string): Promise<void> {
+  keepObjectsYoung();
   const nowMs = Date.now;
   const clock = {
     get ms() {
