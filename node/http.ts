@@ -1,12 +1,7 @@
 import { type Dispatcher, Pool } from 'undici';
-import {
-  type ConnectOptions,
-  codeOf,
-  createConnector,
-  isCertificateCode,
-  isClientCertificateCode,
-} from './connect.ts';
-import { ExchangeCut, exchangeJson, type JsonAnswer } from './json-exchange.ts';
+import { type ConnectOptions, createConnector } from './connect.ts';
+import { busyNode, explainExchange } from './explain-exchange.ts';
+import { exchangeJson, type JsonAnswer } from './json-exchange.ts';
 import { NodeError } from './node.ts';
 
 /** How to reach a node's HTTP interface. */
@@ -109,20 +104,20 @@ export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
 
   return {
     async exchange(request) {
-      if (underWay >= options.concurrency) throw busy(options.concurrency);
+      if (underWay >= options.concurrency) throw busyNode(options.concurrency);
       underWay += 1;
       const { signal, maxBytes = MAX_ANSWER_BYTES } = request;
       try {
         const limits = { timeoutMs: options.timeoutMs, maxBytes, signal };
         return await exchangeJson(short, dispatched(request), limits);
       } catch (error) {
-        throw explain(error, host);
+        throw explainExchange(error, host);
       } finally {
         underWay -= 1;
       }
     },
     async stream(request) {
-      if (streaming >= options.concurrency) throw busy(options.concurrency);
+      if (streaming >= options.concurrency) throw busyNode(options.concurrency);
       streaming += 1;
       const release = (): void => {
         streaming -= 1;
@@ -132,7 +127,7 @@ export function createNodeHttp(options: NodeHttpOptions): NodeHttp {
         return { status: response.statusCode, lines: readLines(response, host, release, request) };
       } catch (error) {
         release();
-        throw explain(error, host);
+        throw explainExchange(error, host);
       }
     },
     async close() {
@@ -173,41 +168,9 @@ async function* readLines(
     }
     if (rest.length > 0 && keeps(rest)) yield rest.toString('utf8');
   } catch (error) {
-    throw explain(error, host);
+    throw explainExchange(error, host);
   } finally {
     release();
     response.body.destroy();
   }
-}
-
-function busy(concurrency: number): NodeError {
-  return new NodeError('busy', `${concurrency} requests to the node are under way already; try again soon.`);
-}
-
-/** undici's and the system's errors as ours. Their texts hold addresses and no headers; only codes are passed on. */
-function explain(error: unknown, host: string): NodeError {
-  if (error instanceof NodeError) return error;
-  if (error instanceof ExchangeCut) {
-    const why = {
-      over: `The node at ${host} did not answer in time.`,
-      'given-up': `The caller did not wait for the node at ${host}.`,
-    };
-    return new NodeError('timeout', why[error.reason], { cause: error });
-  }
-  const code = codeOf(error);
-  if (isCertificateCode(code)) {
-    return new NodeError(
-      'unreachable',
-      `The node at ${host} shows another certificate than the configured one (${code}): give the tls.cert that it uses now.`,
-      { cause: error },
-    );
-  }
-  if (isClientCertificateCode(code)) {
-    return new NodeError(
-      'unreachable',
-      `The server at ${host} wants a client certificate, or another one (${code}): set node.clientCertFile and node.clientKeyFile.`,
-      { cause: error },
-    );
-  }
-  return new NodeError('unreachable', `The node at ${host} can't be reached (${code}).`, { cause: error });
 }

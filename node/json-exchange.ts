@@ -1,28 +1,10 @@
 import type { Dispatcher } from 'undici';
-import { NodeError } from './node.ts';
+import { BoundedAnswer, ExchangeCut, type ExchangeLimits, type Waiting } from './bounded-answer.ts';
 
 /** A complete answer; `body` is JSON, or `undefined` when it was none. */
 export interface JsonAnswer {
   readonly status: number;
   readonly body: unknown;
-}
-
-/** How long an exchange may take, and how much may come. */
-export interface JsonExchangeLimits {
-  readonly timeoutMs: number;
-  readonly maxBytes: number;
-  /** The caller gives up. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Why we ended an exchange ourselves: its time was `over`, or its caller has `given-up`. */
-export class ExchangeCut extends Error {
-  readonly reason: 'over' | 'given-up';
-
-  constructor(reason: ExchangeCut['reason']) {
-    super(`the exchange was cut: ${reason}`);
-    this.reason = reason;
-  }
 }
 
 /**
@@ -33,7 +15,7 @@ export class ExchangeCut extends Error {
 export function exchangeJson(
   dispatcher: Pick<Dispatcher, 'dispatch'>,
   request: Dispatcher.DispatchOptions,
-  limits: JsonExchangeLimits,
+  limits: ExchangeLimits,
 ): Promise<JsonAnswer> {
   return new Promise((resolve, reject) => {
     const exchange = new JsonExchange(limits, resolve, reject);
@@ -42,29 +24,21 @@ export function exchangeJson(
 }
 
 class JsonExchange implements Dispatcher.DispatchHandler {
-  readonly #limits: JsonExchangeLimits;
-  readonly #resolve: (answer: JsonAnswer) => void;
-  readonly #reject: (error: Error) => void;
-  readonly #timer: NodeJS.Timeout;
-  readonly #giveUp = (): void => this.#cut(new ExchangeCut('given-up'));
+  readonly #answer: BoundedAnswer<JsonAnswer>;
   #controller: Dispatcher.DispatchController | undefined;
   #status = 0;
-  readonly #chunks: Buffer[] = [];
-  #size = 0;
-  isOver = false;
 
   constructor(
-    limits: JsonExchangeLimits,
-    resolve: (answer: JsonAnswer) => void,
-    reject: (error: Error) => void,
+    limits: ExchangeLimits,
+    resolve: Waiting<JsonAnswer>['resolve'],
+    reject: Waiting<JsonAnswer>['reject'],
   ) {
-    this.#limits = limits;
-    this.#resolve = resolve;
-    this.#reject = reject;
-    // It covers the wait for a connection too.
-    this.#timer = setTimeout(() => this.#cut(new ExchangeCut('over')), limits.timeoutMs);
-    limits.signal?.addEventListener('abort', this.#giveUp, { once: true });
-    if (limits.signal?.aborted) this.#giveUp();
+    const abort = (error: Error): void => this.#controller?.abort(error);
+    this.#answer = new BoundedAnswer(limits, { resolve, reject, abort });
+  }
+
+  get isOver(): boolean {
+    return this.#answer.isOver;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -78,40 +52,19 @@ class JsonExchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#size += chunk.length;
-    const { maxBytes } = this.#limits;
-    if (this.#size <= maxBytes) this.#chunks.push(chunk);
-    else this.#cut(new NodeError('protocol', `The node's answer is longer than ${maxBytes} bytes.`));
+    this.#answer.take(chunk);
   }
 
   onResponseEnd(): void {
-    if (!this.#end()) return;
-    this.#resolve({ status: this.#status, body: parse(this.#chunks) });
+    if (!this.isOver) this.#answer.resolve({ status: this.#status, body: parse(this.#answer.bytes()) });
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#end()) this.#reject(error);
-  }
-
-  #cut(error: Error): void {
-    if (!this.#end()) return;
-    this.#reject(error);
-    this.#controller?.abort(error);
-  }
-
-  /** @returns false when it was over already */
-  #end(): boolean {
-    if (this.isOver) return false;
-    this.isOver = true;
-    clearTimeout(this.#timer);
-    this.#limits.signal?.removeEventListener('abort', this.#giveUp);
-    return true;
+    this.#answer.reject(error);
   }
 }
 
-function parse(chunks: readonly Buffer[]): unknown {
-  const [first] = chunks;
-  const bytes = first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks);
+function parse(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch {

@@ -4,7 +4,8 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Pool } from 'undici';
-import { ExchangeCut, exchangeJson } from '../../node/json-exchange.ts';
+import { ExchangeCut } from '../../node/bounded-answer.ts';
+import { exchangeJson } from '../../node/json-exchange.ts';
 import { eventually } from '../support/eventually.ts';
 
 const REQUEST = { method: 'POST', path: '/', body: '{}' } as const;
