@@ -38,6 +38,8 @@ export interface SimulatedNodeConfig {
 export interface LndNodeConfig {
   readonly type: 'lnd';
   readonly url: string;
+  /** Invoices are made there. */
+  readonly grpcUrl?: string;
   readonly tlsCertFile?: string;
   /** The certificate itself, from an `lndconnect` URI. */
   readonly tlsCertPem?: string;

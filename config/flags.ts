@@ -99,7 +99,7 @@ export function addFlags(command: Command): Command {
     .addOption(
       new Option(
         '--node <uri>',
-        'simulated, simulated://HOST:PORT?macaroon=HEX, lnd://HOST:PORT?macaroon-file=F&tls-cert-file=F, or lndconnect://…',
+        'simulated, simulated://HOST:PORT?macaroon=HEX, lnd://HOST:PORT?macaroon-file=F&tls-cert-file=F&grpc=HOST:PORT, or lndconnect://…',
       ).argParser(parseNode),
     )
     .addOption(
@@ -172,7 +172,7 @@ function parseWorkers(value: string): NonNullable<ConfigFileInput['workers']> {
 }
 
 const NODE_FORMS =
-  'A node is simulated, simulated://HOST:PORT?macaroon=HEX, lnd://HOST:PORT?macaroon-file=FILE&tls-cert-file=FILE, or lndconnect://….';
+  'A node is simulated, simulated://HOST:PORT?macaroon=HEX, lnd://HOST:PORT?macaroon-file=FILE&tls-cert-file=FILE&grpc=HOST:PORT, or lndconnect://….';
 
 function parseNode(value: string): NonNullable<ConfigFileInput['node']> {
   if (value === 'simulated') return { type: 'simulated' };
@@ -194,11 +194,13 @@ function parseNode(value: string): NonNullable<ConfigFileInput['node']> {
   }
   const macaroonFile = take('macaroon-file');
   const tlsCertFile = take('tls-cert-file');
+  const grpc = take('grpc');
   const scheme = take('plain') === 'true' ? 'http' : 'https';
   refuseOthers(settings);
   return {
     type: 'lnd',
     url: `${scheme}://${authority}`,
+    ...(grpc !== undefined && { grpcUrl: `https://${grpc}` }),
     ...common,
     ...(macaroonFile !== undefined && { macaroonFile }),
     ...(tlsCertFile !== undefined && { tlsCertFile }),

@@ -59,6 +59,7 @@ function resolveNode(node: ConfigFile['node'], absolute: (name: string) => strin
   return {
     type: 'lnd',
     url: node.url,
+    ...('grpcUrl' in node && node.grpcUrl !== undefined && { grpcUrl: node.grpcUrl }),
     ...(node.tlsCertFile !== undefined && { tlsCertFile: absolute(node.tlsCertFile) }),
     ...('tlsCertPem' in node && node.tlsCertPem !== undefined && { tlsCertPem: node.tlsCertPem }),
     ...(node.macaroonFile !== undefined && { macaroonFile: absolute(node.macaroonFile) }),

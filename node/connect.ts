@@ -52,10 +52,15 @@ export function codeOf(error: unknown): string {
 /**
  * Connects with the certificate that is pinned now. When the server shows another one, the pin is read again: what the
  * node's owner wrote there is trusted, never what the server shows.
+ * @param protocol - asked for with ALPN; a server that speaks HTTP/1.1 only is connected to all the same
  * @throws NodeError `unreachable` when a certificate or a key is none.
  */
-export function createConnector(options: ConnectOptions, hostname: string): buildConnector.connector {
-  const trust = createTrust(options, hostname);
+export function createConnector(
+  options: ConnectOptions,
+  hostname: string,
+  protocol: 'http/1.1' | 'h2' = 'http/1.1',
+): buildConnector.connector {
+  const trust = createTrust(options, hostname, protocol);
   const open: buildConnector.connector = (target, callback) => {
     const { socksProxy, timeoutMs } = options;
     if (socksProxy === undefined) {
@@ -83,13 +88,14 @@ export function createConnector(options: ConnectOptions, hostname: string): buil
 }
 
 /** The certificates of both sides as they are now, and a connector that goes by them. */
-function createTrust(options: ConnectOptions, hostname: string) {
+function createTrust(options: ConnectOptions, hostname: string, protocol: 'http/1.1' | 'h2') {
   let pin = options.tlsCertPem;
   let client = options.readClientCertificate?.();
   const build = () =>
     buildConnector({
       timeout: options.timeoutMs,
-      allowH2: false,
+      allowH2: protocol === 'h2',
+      preferH2: protocol === 'h2',
       ...pinned(pin, hostname),
       ...shown(client),
     });

@@ -1,4 +1,5 @@
 import type { CircuitBreaker, Permit } from './circuit-breaker.ts';
+import type { NodeGrpc } from './grpc.ts';
 import type { NodeHttp } from './http.ts';
 import { NodeError } from './node.ts';
 
@@ -18,22 +19,11 @@ const PATIENT_SHARE = 0.5;
  * Short exchanges ask the breaker first. Streams do not: a payment whose outcome is in doubt must be looked up whatever the node did
  * before, and a feed has a backoff of its own; but how they fare is counted.
  */
-export function guardHttp(http: NodeHttp, { breaker, timeoutMs, nowMs }: GuardOptions): NodeHttp {
+export function guardHttp(http: NodeHttp, options: GuardOptions): NodeHttp {
   return {
-    async exchange(request) {
-      const permit = breaker.enter();
-      const startedMs = nowMs();
-      try {
-        const answer = await http.exchange(request);
-        permit.answered();
-        return answer;
-      } catch (error) {
-        judge(permit, error, nowMs() - startedMs >= timeoutMs * PATIENT_SHARE);
-        throw error;
-      }
-    },
+    exchange: (request) => guarded(options, () => http.exchange(request)),
     async stream(request) {
-      const permit = breaker.observe();
+      const permit = options.breaker.observe();
       try {
         const answer = await http.stream(request);
         permit.answered();
@@ -46,6 +36,30 @@ export function guardHttp(http: NodeHttp, { breaker, timeoutMs, nowMs }: GuardOp
     },
     close: () => http.close(),
   };
+}
+
+/** Each call asks the breaker first. */
+export function guardGrpc(grpc: NodeGrpc, options: GuardOptions): NodeGrpc {
+  return {
+    call: (call) => guarded(options, () => grpc.call(call)),
+    close: () => grpc.close(),
+  };
+}
+
+async function guarded<T>(
+  { breaker, timeoutMs, nowMs }: GuardOptions,
+  exchange: () => Promise<T>,
+): Promise<T> {
+  const permit = breaker.enter();
+  const startedMs = nowMs();
+  try {
+    const answer = await exchange();
+    permit.answered();
+    return answer;
+  } catch (error) {
+    judge(permit, error, nowMs() - startedMs >= timeoutMs * PATIENT_SHARE);
+    throw error;
+  }
 }
 
 /** Only silence counts. What the node says, though it is a refusal or makes no sense, shows that somebody is there. */

@@ -131,6 +131,7 @@ function openLnd(config: LndNodeConfig, deps: NodeDeps): OpenedNode {
   const macaroon = config.macaroon ?? readMacaroon(config.macaroonFile);
   const opened = openClient({
     url: config.url,
+    ...(config.grpcUrl === undefined ? {} : { grpcUrl: config.grpcUrl }),
     macaroon,
     ...waysToLnd(config),
     ...(config.network === undefined ? {} : { network: config.network }),

@@ -1,9 +1,11 @@
 import { createBackoff } from './backoff.ts';
 import { type CircuitChange, createCircuitBreaker } from './circuit-breaker.ts';
 import type { ConnectOptions } from './connect.ts';
-import { guardHttp } from './guarded-http.ts';
+import { createNodeGrpc, type NodeGrpc } from './grpc.ts';
+import { type GuardOptions, guardGrpc, guardHttp } from './guard-node.ts';
 import { createNodeHttp, type NodeHttp } from './http.ts';
 import { settlements } from './lnd/feed.ts';
+import { addInvoice, reachGrpc } from './lnd/grpc.ts';
 import { createHoldInvoices } from './lnd/hold.ts';
 import { createIdentity } from './lnd/identity.ts';
 import { receivable } from './lnd/liquidity.ts';
@@ -17,6 +19,8 @@ import type { LightningNode, Network, Payer } from './node.ts';
 export interface LndOptions extends Omit<ConnectOptions, 'timeoutMs'> {
   /** REST address, `https://host:8080`. */
   readonly url: string;
+  /** gRPC address, `https://host:10009`: invoices are made there. Absent: over REST, as everything else. */
+  readonly grpcUrl?: string;
   /** Hex. A secret; it is sent and appears nowhere else. */
   readonly macaroon: string;
   /** Absent: whatever network the node is on. */
@@ -55,13 +59,17 @@ export interface CircuitTiming {
 const CIRCUIT: CircuitTiming = { failures: 5, firstPauseMs: 500, maxPauseMs: 5_000 };
 
 /**
- * An LND node (0.18 and later) over REST: receives and pays. Connects when first used.
- * @throws NodeError `unreachable` when the URL or the certificate is none.
+ * An LND node (0.18 and later) over REST: receives and pays. With `grpcUrl` it makes invoices over gRPC, which costs LND a quarter less.
+ * Connects when first used.
+ * @throws NodeError `unreachable` when a URL or the certificate is none.
  */
 export function createLndNode(options: LndOptions): LightningNode & Payer {
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const nowMs = options.nowMs ?? Date.now;
-  const http = openHttp(options, timeoutMs);
+  const guard = guardMaker(options, timeoutMs);
+  const http = openHttp(options, timeoutMs, guard());
+  const grpc =
+    options.grpcUrl === undefined ? undefined : openGrpc(options, options.grpcUrl, timeoutMs, guard());
   const style = { private: options.privateHints ?? false };
   const nowSec = () => Math.floor(nowMs() / 1000);
   const identity = createIdentity(http, options.network);
@@ -73,8 +81,16 @@ export function createLndNode(options: LndOptions): LightningNode & Payer {
       settlementFeed: true,
       playMoney: options.playMoney ?? false,
     },
-    info: (call) => identity(call?.signal),
-    createInvoice: (request, call) => createInvoice(http, style, request, call?.signal),
+    async info(call) {
+      const info = await identity(call?.signal);
+      // A node that can't be asked for invoices is not there.
+      if (grpc !== undefined) await reachGrpc(grpc, call?.signal);
+      return info;
+    },
+    createInvoice: (request, call) =>
+      grpc === undefined
+        ? createInvoice(http, style, request, call?.signal)
+        : addInvoice(grpc, style, request, call?.signal),
     lookupInvoice: (paymentHash, call) => lookupInvoice(http, paymentHash, nowSec(), call?.signal),
     cancelInvoice: (paymentHash, call) => cancelInvoice(http, paymentHash, call?.signal),
     settlements: (cursor, signal) => settlements(http, cursor, signal),
@@ -85,30 +101,55 @@ export function createLndNode(options: LndOptions): LightningNode & Payer {
     lookupPayment: (paymentHash) => lookupPayment(http, paymentHash, timeoutMs),
     balanceMsat: () => balanceMsat(http),
     history: (limit) => history(http, limit),
-    close: () => http.close(),
+    async close() {
+      await Promise.all([http.close(), grpc?.close()]);
+    },
   };
 }
 
-function openHttp(options: LndOptions, timeoutMs: number): NodeHttp {
-  const { url, macaroon, tlsCertPem, rereadTlsCert, readClientCertificate, socksProxy } = options;
-  const nowMs = options.monotonicMs ?? (() => performance.now());
-  const http = createNodeHttp({
-    url,
-    headers: { 'grpc-metadata-macaroon': macaroon },
+const DEFAULT_CONCURRENCY = 64;
+
+function openHttp(options: LndOptions, timeoutMs: number, guard: GuardOptions): NodeHttp {
+  const { url, macaroon, concurrency = DEFAULT_CONCURRENCY } = options;
+  const headers = { 'grpc-metadata-macaroon': macaroon };
+  return guardHttp(createNodeHttp({ ...waysOf(options, timeoutMs), url, headers, concurrency }), guard);
+}
+
+function openGrpc(options: LndOptions, url: string, timeoutMs: number, guard: GuardOptions): NodeGrpc {
+  const { macaroon, concurrency = DEFAULT_CONCURRENCY } = options;
+  const metadata = { macaroon };
+  return guardGrpc(createNodeGrpc({ ...waysOf(options, timeoutMs), url, metadata, concurrency }), guard);
+}
+
+function waysOf(options: LndOptions, timeoutMs: number): ConnectOptions {
+  const { tlsCertPem, rereadTlsCert, readClientCertificate, socksProxy } = options;
+  return {
+    timeoutMs,
     ...(tlsCertPem === undefined ? {} : { tlsCertPem }),
     ...(rereadTlsCert === undefined ? {} : { rereadTlsCert }),
     ...(readClientCertificate === undefined ? {} : { readClientCertificate }),
     ...(socksProxy === undefined ? {} : { socksProxy }),
-    timeoutMs,
-    concurrency: options.concurrency ?? 64,
-  });
-  const random = options.random ?? Math.random;
+  };
+}
+
+/** Makes a guard for each address of the node. What is told of all of them together: it answers again when each of them does. */
+function guardMaker(options: LndOptions, timeoutMs: number): () => GuardOptions {
+  const { onCircuit = () => {}, random = Math.random } = options;
+  const nowMs = options.monotonicMs ?? (() => performance.now());
   const circuit = { ...CIRCUIT, ...options.circuit };
-  const breaker = createCircuitBreaker({
-    failures: circuit.failures,
-    backoff: createBackoff({ firstMs: circuit.firstPauseMs, maxMs: circuit.maxPauseMs, random }),
+  let open = 0;
+  const onChange = (change: CircuitChange): void => {
+    open += change.kind === 'opened' ? 1 : -1;
+    if (change.kind === 'opened' || open === 0) onCircuit(change);
+  };
+  return () => ({
+    breaker: createCircuitBreaker({
+      failures: circuit.failures,
+      backoff: createBackoff({ firstMs: circuit.firstPauseMs, maxMs: circuit.maxPauseMs, random }),
+      nowMs,
+      onChange,
+    }),
+    timeoutMs,
     nowMs,
-    onChange: options.onCircuit ?? (() => {}),
   });
-  return guardHttp(http, { breaker, timeoutMs, nowMs });
 }

@@ -197,7 +197,12 @@ async function describe(
   const { merchant, customer, state } = network;
   return {
     gateway: gateway === undefined ? 'none' : `http://127.0.0.1:${state.gateway.port}`,
-    merchant: { url: merchant.url, tlsCertFile: merchant.tlsCertFile, macaroonFile },
+    merchant: {
+      url: merchant.url,
+      grpcUrl: merchant.grpcUrl,
+      tlsCertFile: merchant.tlsCertFile,
+      macaroonFile,
+    },
     customer: {
       url: customer.url,
       tlsCertFile: customer.tlsCertFile,
@@ -217,8 +222,8 @@ function explain(network: RegtestNetwork, macaroonFile: string, gateway: boolean
   ];
   const pay = `npx sluice fetch http://127.0.0.1:${state.gateway.port}/quote --wallet lnd`;
   const nodeLine =
-    `node: { type: lnd, url: ${merchant.url}, tlsCertFile: ${merchant.tlsCertFile}, ` +
-    `macaroonFile: ${macaroonFile} }`;
+    `node: { type: lnd, url: ${merchant.url}, grpcUrl: ${merchant.grpcUrl}, ` +
+    `tlsCertFile: ${merchant.tlsCertFile}, macaroonFile: ${macaroonFile} }`;
   return [
     '',
     'A private Lightning network is up: two LND nodes and a channel with money on both sides. Play money, real invoices.',

@@ -16,6 +16,7 @@ export interface LndNode {
   readonly role: LndRole;
   /** REST address. */
   readonly url: string;
+  readonly grpcUrl: string;
   readonly tlsCertFile: string;
   /** The macaroon files that LND makes: `admin`, `invoice`, `readonly` … */
   macaroonFile(name: string): string;
@@ -45,6 +46,7 @@ const walletState = z.object({ state: z.string() });
 export function lndNode(role: LndRole, command: string, folder: RegtestFolder, state: RegtestState): LndNode {
   const dir = folder.of(role);
   const url = `https://127.0.0.1:${state[role].rest}`;
+  const grpcUrl = `https://127.0.0.1:${state[role].rpc}`;
   const tlsCertFile = path.join(dir, 'tls.cert');
   const macaroonFile = (name: string): string =>
     path.join(dir, 'data', 'chain', 'bitcoin', 'regtest', `${name}.macaroon`);
@@ -59,6 +61,7 @@ export function lndNode(role: LndRole, command: string, folder: RegtestFolder, s
   return {
     role,
     url,
+    grpcUrl,
     tlsCertFile,
     macaroonFile,
     get daemon() {

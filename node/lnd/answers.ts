@@ -21,7 +21,9 @@ export const hash = z
   .transform((bytes) => bytes.toString('hex'));
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
 
-const paymentRequest = z.string().min(1).max(8192);
+/** More than any invoice that LND makes has. */
+export const MAX_PAYMENT_REQUEST_CHARS = 8192;
+const paymentRequest = z.string().min(1).max(MAX_PAYMENT_REQUEST_CHARS);
 export const addInvoiceAnswer = z.object({ r_hash: hash, payment_request: paymentRequest });
 export const addHoldAnswer = z.object({ payment_request: paymentRequest });
 
@@ -55,7 +57,12 @@ export const invoiceLine = z.object({ result: invoiceAnswer });
 /** The newest invoice, whatever has become of it. */
 export const newestInvoice = z.object({
   invoices: z
-    .array(z.object({ payment_request: z.string().max(8192), is_blinded: z.boolean().default(false) }))
+    .array(
+      z.object({
+        payment_request: z.string().max(MAX_PAYMENT_REQUEST_CHARS),
+        is_blinded: z.boolean().default(false),
+      }),
+    )
     .max(1),
 });
 
@@ -105,6 +112,7 @@ export type LndStatus = z.infer<typeof status>;
 
 /** gRPC status codes that mean something to us. */
 export const GRPC = {
+  deadlineExceeded: 4,
   notFound: 5,
   alreadyExists: 6,
   permissionDenied: 7,
@@ -162,6 +170,7 @@ function codeOf({ code, message }: LndStatus): NodeErrorCode {
   if (code === GRPC.permissionDenied || code === GRPC.unauthenticated || UNAUTHORIZED.test(message)) {
     return 'unauthorized';
   }
+  if (code === GRPC.deadlineExceeded) return 'timeout';
   // Until its wallet is unlocked LND serves only a few paths, and answers the others with `Not Found`.
   if (code === GRPC.unavailable || code === GRPC.notFound || NOT_READY.test(message)) return 'not-ready';
   return 'rejected';
@@ -172,6 +181,7 @@ function explain(code: NodeErrorCode, error: LndStatus, what: string): string {
   if (code === 'unauthorized') return explainRefusal(error.message, what);
   if (code === 'not-ready')
     return remedyOf(text) ?? `LND is starting, and not ready for ${what}: ${text}. Wait.`;
+  if (code === 'timeout') return `LND did not finish ${what} in time.`;
   return `LND refused ${what}: ${text}.`;
 }
 

@@ -196,6 +196,11 @@ export function hexOnly(paymentHash: string): string {
 
 /** 32 bytes from hex to LND's base64. @throws NodeError `rejected`, which does not repeat them: they may be a preimage. */
 export function base64Of(hex: string, what: string): string {
+  return hashBytes(hex, what).toString('base64');
+}
+
+/** 32 bytes from hex. @throws NodeError `rejected`, which does not repeat them: they may be a preimage. */
+export function hashBytes(hex: string, what: string): Buffer {
   if (!/^[0-9a-f]{64}$/.test(hex)) throw new NodeError('rejected', `${what} is 64 lower-case hex digits.`);
-  return Buffer.from(hex, 'hex').toString('base64');
+  return Buffer.from(hex, 'hex');
 }

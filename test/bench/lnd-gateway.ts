@@ -15,6 +15,9 @@ import { wallMs } from './wall-clock.ts';
 /** How the gateway is to be. */
 export interface LndGatewayOptions {
   readonly url: string;
+  readonly grpcUrl: string;
+  /** How LND is asked for invoices. */
+  readonly invoices: 'rest' | 'grpc';
   readonly macaroonFile: string;
   readonly tlsCertFile: string;
   readonly folder: string;
@@ -54,6 +57,7 @@ async function run(options: LndGatewayOptions): Promise<void> {
   keepObjectsYoung();
   const node = createLndNode({
     url: options.url,
+    ...(options.invoices === 'grpc' ? { grpcUrl: options.grpcUrl } : {}),
     macaroon: readFileSync(options.macaroonFile, 'hex'),
     tlsCertPem: readFileSync(options.tlsCertFile, 'utf8'),
     network: 'regtest',

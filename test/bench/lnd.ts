@@ -13,6 +13,7 @@ import { findBinaries } from '../../deploy/regtest/binaries.ts';
 import { type RegtestNetwork, startNetwork } from '../../deploy/regtest/network.ts';
 import { cpuMicrosOf } from './cpu-of.ts';
 import { type BenchGateway, startBenchGateway } from './lnd-bench-gateway.ts';
+import type { LndGatewayOptions } from './lnd-gateway.ts';
 import { measureSettlements, payOnce } from './lnd-settlements.ts';
 import { hasWrk, load } from './load.ts';
 import { type Latencies, type PacedLoad, paced } from './paced.ts';
@@ -55,14 +56,15 @@ type Target = Omit<PacedLoad, 'perSec' | 'seconds'>;
 /** What is asked: LND itself, or a gateway on it. Nobody else runs meanwhile: each gateway also reads LND's feed of invoices. */
 interface Subject {
   readonly name: string;
-  /** Invoices made ahead; absent: LND alone. */
-  readonly poolSize?: number;
+  /** Absent: LND alone. */
+  readonly gateway?: Pick<LndGatewayOptions, 'invoices' | 'poolSize'>;
 }
 
 const SUBJECTS: readonly Subject[] = [
   { name: 'LND alone' },
-  { name: 'Sluice 402', poolSize: 0 },
-  { name: 'Sluice 402 with pool', poolSize: POOL_SIZE },
+  { name: 'Sluice 402', gateway: { invoices: 'rest', poolSize: 0 } },
+  { name: 'Sluice 402 by gRPC', gateway: { invoices: 'grpc', poolSize: 0 } },
+  { name: 'Sluice 402 by gRPC with pool', gateway: { invoices: 'grpc', poolSize: POOL_SIZE } },
 ];
 
 const PACES = ['flooded', `${PACE_PER_SEC}/s`] as const;
@@ -112,7 +114,7 @@ async function observe(
   };
 }
 
-type OpenGateway = (poolSize: number) => Promise<BenchGateway>;
+type OpenGateway = (how: NonNullable<Subject['gateway']>) => Promise<BenchGateway>;
 
 /** One round: each subject warm, flooded, and at an even pace. */
 async function measureRound(
@@ -120,8 +122,8 @@ async function measureRound(
   open: OpenGateway,
   results: Map<string, Measured[]>,
 ): Promise<void> {
-  for (const { name, poolSize } of SUBJECTS) {
-    const gateway = poolSize === undefined ? undefined : await open(poolSize);
+  for (const { name, gateway: how } of SUBJECTS) {
+    const gateway = how === undefined ? undefined : await open(how);
     const target: Target =
       gateway === undefined
         ? lndRequest(network)
@@ -184,13 +186,14 @@ async function measureAll(network: RegtestNetwork, folder: string, upstream: str
   const { merchant } = network;
   const options = {
     url: merchant.url,
+    grpcUrl: merchant.grpcUrl,
     macaroonFile: merchant.macaroonFile('invoice'),
     tlsCertFile: merchant.tlsCertFile,
     upstream,
   };
-  const open: OpenGateway = (poolSize) =>
+  const open: OpenGateway = (how) =>
     startBenchGateway(
-      { ...options, folder: mkdtempSync(path.join(folder, 'gateway-')), poolSize },
+      { ...options, ...how, folder: mkdtempSync(path.join(folder, 'gateway-')) },
       flags.profile,
     );
   console.log(
@@ -203,7 +206,7 @@ async function measureAll(network: RegtestNetwork, folder: string, upstream: str
   for (let round = 0; round < rounds; round += 1) await measureRound(network, open, results);
   print(new Map([...results].map(([name, measured]) => [name, medianOf(measured)])));
   console.log(`\nTop-ups, ${flags.payments} one after another, each by a payment of the other node:`);
-  const gateway = await open(0);
+  const gateway = await open({ invoices: 'rest', poolSize: 0 });
   try {
     const seen = await measureSettlements(network, gateway, Number(flags.payments));
     for (const [name, { p50Ms, p99Ms }] of Object.entries(seen)) {

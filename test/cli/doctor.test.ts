@@ -6,6 +6,8 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { writeLastSeen } from '../../gateway/ledger/last-seen.ts';
 import { type RunningGateway, runGateway } from '../../gateway/run.ts';
+import { serveSimnetGrpc } from '../node/lnd/simnet-grpc.ts';
+import { TLS_CERT } from '../node/lnd/tls.ts';
 import { CERTIFICATE_ONE, CERTIFICATE_TWO } from '../security/certificates.ts';
 import { folder, type Ran, run } from './operator.ts';
 import { openShop, type Shop } from './shop.ts';
@@ -92,6 +94,24 @@ test('an upstream that does not answer is a problem, one that answers 500 a warn
   ]);
   const warned = checks.filter(({ check, status }) => check === 'upstream' && status === 'warning');
   assert.match(warned[0]?.message ?? '', /\(c\) answers HEAD with 502/);
+});
+
+test('the gRPC address of the node is tried, and named when nobody is there', async (t) => {
+  const shop = await openShop(t);
+  const grpc = await serveSimnetGrpc(shop.simnet);
+  t.after(() => grpc.close());
+  writeFileSync(path.join(shop.dir, 'tls.cert'), TLS_CERT);
+  shop.configure([], `, grpcUrl: "${grpc.url}", tlsCertFile: tls.cert`);
+  const { stdout } = await run(shop.dir, ['doctor']);
+  assert.match(
+    stdout,
+    new RegExp(`^✓ node +${grpc.url} answers, too: invoices are made there, over gRPC$`, 'm'),
+  );
+
+  const gone = await freePort();
+  shop.configure([], `, grpcUrl: "https://127.0.0.1:${gone}", tlsCertFile: tls.cert`);
+  const { checks } = await examine(shop.dir);
+  assert.deepEqual(problems(checks), [`node: The node at 127.0.0.1:${gone} can't be reached (ECONNREFUSED)`]);
 });
 
 test('clocks that differ from the node and the upstream are named', async (t) => {

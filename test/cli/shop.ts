@@ -17,8 +17,8 @@ export interface Shop {
   readonly node: LightningNode;
   readonly simnet: Simnet;
   readonly upstreamUrl: string;
-  /** Writes `sluice.yaml`; the given lines come last. */
-  configure(lines?: readonly string[]): void;
+  /** Writes `sluice.yaml`; the given lines come last, and what is set of the node after what it needs. */
+  configure(lines?: readonly string[], ofNode?: string): void;
 }
 
 /** Opens a shop; all of it is gone after the test. */
@@ -41,12 +41,12 @@ export async function openShop(t: TestContext): Promise<Shop> {
     upstream.closeAllConnections();
     upstream.close();
   });
-  const configure = (lines: readonly string[] = []): void => {
+  const configure = (lines: readonly string[] = [], ofNode = ''): void => {
     const text = [
       'listen: 127.0.0.1:0',
       'admin: 127.0.0.1:0',
       `upstream: ${upstreamUrl}`,
-      `node: { type: lnd, url: "${surface.url}", macaroon: "${macaroon}", network: regtest }`,
+      `node: { type: lnd, url: "${surface.url}", macaroon: "${macaroon}", network: regtest${ofNode} }`,
       'log: { level: silent }',
       'services:',
       '  - { name: quote, path: /quote, price: 10 sat }',

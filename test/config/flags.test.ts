@@ -49,6 +49,7 @@ const NODES: readonly (readonly [string, object | string])[] = [
   ['lnd://[::1]:8080/?macaroon=00ff', { type: 'lnd', url: 'https://[::1]:8080', macaroon: '00ff' }],
   ['lndconnect://h:1?macaroon=AgED', 'lndconnect://h:1?macaroon=AgED'],
   ['lnd://h:1?plain=true', { type: 'lnd', url: 'http://h:1' }],
+  ['lnd://h:1?grpc=[::1]:10009', { type: 'lnd', url: 'https://h:1', grpcUrl: 'https://[::1]:10009' }],
 ];
 
 for (const [uri, node] of NODES) {

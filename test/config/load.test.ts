@@ -114,7 +114,7 @@ admin: 8409
 data: /var/lib/sluice
 title: T
 upstream: https://up.example.com:9000/base/
-node: { type: lnd, url: "https://127.0.0.1:8080", macaroonFile: m, tlsCertFile: /t, network: signet, clientCertFile: c, clientKeyFile: /k, socksProxy: "socks5h://u:p@127.0.0.1:9050", privateHints: true }
+node: { type: lnd, url: "https://127.0.0.1:8080", grpcUrl: "https://127.0.0.1:10009/", macaroonFile: m, tlsCertFile: /t, network: signet, clientCertFile: c, clientKeyFile: /k, socksProxy: "socks5h://u:p@127.0.0.1:9050", privateHints: true }
 store: { type: sqlite, file: x.db, spendDurability: full }
 masterKeys: ["${'Aa'.repeat(32)}", "${'bb'.repeat(32)}"]
 trustedProxies: [10.0.0.0/8, "::1"]
@@ -152,6 +152,7 @@ services:
   assert.deepEqual(config.node, {
     type: 'lnd',
     url: 'https://127.0.0.1:8080',
+    grpcUrl: 'https://127.0.0.1:10009',
     tlsCertFile: '/t',
     macaroonFile: path.join(DIR, 'm'),
     network: 'signet',
@@ -379,6 +380,14 @@ const MISTAKES: Readonly<Record<string, readonly [string, string]>> = {
   'a client certificate over plain HTTP': [
     `${SERVICE}node: { type: lnd, url: "http://h:1", macaroonFile: m, clientCertFile: c, clientKeyFile: k }\n`,
     '6:72: node.clientCertFile (`c`) is never shown over plain HTTP. Write an https URL, or remove `clientCertFile` and `clientKeyFile`.',
+  ],
+  'gRPC without TLS': [
+    `${SERVICE}node: { type: lnd, url: "https://h:1", macaroonFile: m, grpcUrl: "http://h:2" }\n`,
+    '6:66: node.grpcUrl (`http://h:2`) is not an https URL. Write scheme, host and port: `https://127.0.0.1:10009`.',
+  ],
+  'gRPC below a path, with a password': [
+    `${SERVICE}node: { type: lnd, url: "https://h:1", macaroonFile: m, grpcUrl: "https://u:p@h:2/x" }\n`,
+    '6:66: node.grpcUrl holds more than scheme, host and port. Write scheme, host and port: `https://127.0.0.1:10009`.',
   ],
   'a SOCKS proxy that has names resolved here': [
     `${SERVICE}node: { type: lnd, url: "https://h:1", macaroonFile: m, socksProxy: "socks5://h:1" }\n`,

@@ -22,6 +22,8 @@ export interface RealNetwork extends RegtestNetwork {
   /** Ways to the REST interfaces of the two nodes. */
   readonly toMerchant: Passage;
   readonly toCustomer: Passage;
+  /** Way to the merchant's gRPC interface. */
+  readonly toMerchantGrpc: Passage;
   /** Stands between the customer's node and the merchant's: payments go through it. */
   readonly between: Passage;
   close(): Promise<void>;
@@ -57,11 +59,13 @@ export async function openRealNetwork(): Promise<RealNetwork> {
     const between = await opened.promise;
     const toMerchant = await open(portOf(network.merchant.url));
     const toCustomer = await open(portOf(network.customer.url));
+    const toMerchantGrpc = await open(portOf(network.merchant.grpcUrl));
     return {
       ...network,
       command: binaries.lnd,
       toMerchant,
       toCustomer,
+      toMerchantGrpc,
       between,
       async close() {
         await network.stop();
@@ -108,9 +112,13 @@ const channelsSchema = z.object({
 });
 const infoSchema = z.object({ identity_pubkey: z.string() });
 
-/** The adapter on real nodes, for the contract that the simulated one passes. The network is shared by all benches. */
-export async function openRealBench(network: RealNetwork): Promise<NodeBench> {
-  const { merchant, customer, toMerchant, toCustomer } = network;
+/**
+ * The adapter on real nodes, for the contract that the simulated one passes. The network is shared by all benches.
+ * @param invoices - the interface that invoices are asked for at
+ */
+export async function openRealBench(network: RealNetwork, invoices: 'rest' | 'grpc'): Promise<NodeBench> {
+  const { merchant, customer, toMerchant, toCustomer, toMerchantGrpc } = network;
+  const ways = [toMerchant, toCustomer, toMerchantGrpc];
   // A payer knows the preimage before both sides have agreed on the balances: those of the next test would still move.
   for (const member of [merchant, customer]) {
     await eventually(
@@ -118,7 +126,10 @@ export async function openRealBench(network: RealNetwork): Promise<NodeBench> {
       (all) => all.every((channel) => channel.pending_htlcs.length === 0),
     );
   }
-  const node = clientOf(merchant, 'admin', { url: `https://127.0.0.1:${toMerchant.port}` });
+  const node = clientOf(merchant, 'admin', {
+    url: `https://127.0.0.1:${toMerchant.port}`,
+    ...(invoices === 'grpc' ? { grpcUrl: `https://127.0.0.1:${toMerchantGrpc.port}` } : {}),
+  });
   const payer = clientOf(customer, 'admin', { url: `https://127.0.0.1:${toCustomer.port}` });
   const receiver = clientOf(merchant, 'admin');
   const listed = invoicesSchema.parse(await merchant.ask('GET', '/v1/invoices?num_max_invoices=10000'));
@@ -139,8 +150,7 @@ export async function openRealBench(network: RealNetwork): Promise<NodeBench> {
       return invoice;
     },
     async setOffline(offline) {
-      toMerchant.setShut(offline);
-      toCustomer.setShut(offline);
+      for (const way of ways) way.setShut(offline);
     },
     async failPayments(fail) {
       network.between.setShut(fail);
@@ -160,8 +170,7 @@ export async function openRealBench(network: RealNetwork): Promise<NodeBench> {
     releasePayments: () => network.between.release(),
     flightMs: 2_000,
     async close() {
-      toMerchant.setShut(false);
-      toCustomer.setShut(false);
+      for (const way of ways) way.setShut(false);
       network.between.setShut(false);
       network.between.release();
       await Promise.all([node.close(), payer.close(), receiver.close()]);

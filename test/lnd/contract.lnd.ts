@@ -34,4 +34,5 @@ test('on a node that never settled anything, the feed from the beginning gets th
   await Promise.all([node.close(), payer.close()]);
 });
 
-nodeContract('LND client on real LND', () => openRealBench(network));
+nodeContract('LND client on real LND', () => openRealBench(network, 'rest'));
+nodeContract('LND client on real LND, invoices over gRPC', () => openRealBench(network, 'grpc'));

@@ -56,6 +56,15 @@ function onLnd(options: TestGatewayOptions = {}): TestGatewayOptions {
   return { wrapNode: () => node, payer, clock, ...options };
 }
 
+/** The merchant's node, whose invoices are asked for at one of its interfaces. */
+function sellingOver(t: TestContext, invoices: 'REST' | 'gRPC'): () => LightningNode {
+  if (invoices === 'REST') return () => node;
+  const { grpcUrl } = network.merchant;
+  const seller = clientOf(network.merchant, 'invoice', { grpcUrl, concurrency: 64 });
+  t.after(() => seller.close());
+  return () => seller;
+}
+
 async function openStall(t: TestContext, price: string, options: TestGatewayOptions = {}) {
   const scene = openScene(t);
   const upstream = await scene.upstream();
@@ -186,39 +195,41 @@ test('a top-up that is paid while the gateway is down is credited when it starts
   assert.equal(await statusCode(again.url, credential), 200);
 });
 
-test('a stream outlives a restart of LND; challenges answer 503 meanwhile, and recover by themselves', async (t) => {
-  const shop = await openShop(
-    t,
-    { price: '1 sat/second', metering: { depositMsat: msat(100_000) } },
-    onLnd(),
-  );
-  const credential = await buy(shop.gateway, '/quote');
-  const opening = shop.open(credential);
-  const { res } = await shop.asked();
-  res.writeHead(200, SSE);
-  tick(res);
-  const stream = await opening;
-  await stream.until(/data: 5\n/);
-  const made = await askTopUp(shop.gateway.url, credential, { amountMsat: 20_000 });
-  await network.merchant.stop();
-  const refused = await fetch(`${shop.gateway.url}/quote`);
-  assert.equal(refused.status, 503);
-  assert.ok(Number(refused.headers.get('retry-after')) > 0);
-  await refused.text();
-  const last = numbersIn(stream.text()).at(-1) ?? 0;
-  await stream.until(new RegExp(`data: ${last + 10}\n`));
-  await network.merchant.start();
-  await network.ready();
-  await eventually(
-    async () => (await fetch(`${shop.gateway.url}/quote`)).status,
-    (status) => status === 402,
-  );
-  await shop.gateway.pay(made.invoice);
-  await untilCredited(shop.store, made.accountId, 120_000);
-  res.end();
-  assert.equal(await stream.end, 'whole');
-  isWithoutGap(numbersIn(stream.text()));
-});
+for (const invoices of ['REST', 'gRPC'] as const) {
+  test(`a stream outlives a restart of LND; challenges over ${invoices} answer 503 meanwhile, and recover by themselves`, async (t) => {
+    const shop = await openShop(
+      t,
+      { price: '1 sat/second', metering: { depositMsat: msat(100_000) } },
+      onLnd({ wrapNode: sellingOver(t, invoices) }),
+    );
+    const credential = await buy(shop.gateway, '/quote');
+    const opening = shop.open(credential);
+    const { res } = await shop.asked();
+    res.writeHead(200, SSE);
+    tick(res);
+    const stream = await opening;
+    await stream.until(/data: 5\n/);
+    const made = await askTopUp(shop.gateway.url, credential, { amountMsat: 20_000 });
+    await network.merchant.stop();
+    const refused = await fetch(`${shop.gateway.url}/quote`);
+    assert.equal(refused.status, 503);
+    assert.ok(Number(refused.headers.get('retry-after')) > 0);
+    await refused.text();
+    const last = numbersIn(stream.text()).at(-1) ?? 0;
+    await stream.until(new RegExp(`data: ${last + 10}\n`));
+    await network.merchant.start();
+    await network.ready();
+    await eventually(
+      async () => (await fetch(`${shop.gateway.url}/quote`)).status,
+      (status) => status === 402,
+    );
+    await shop.gateway.pay(made.invoice);
+    await untilCredited(shop.store, made.accountId, 120_000);
+    res.end();
+    assert.equal(await stream.end, 'whole');
+    isWithoutGap(numbersIn(stream.text()));
+  });
+}
 
 test('a challenge whose time is over takes no payment, and the next one does', async (t) => {
   const { challenge } = testConfig([]);
@@ -268,41 +279,44 @@ test('what is paid above an invoice is credited too', async (t) => {
   assert.equal(account.creditedMsat, 35_000);
 });
 
-test('a thousand challenges at once: the node has its bound of work; each is answered, by an invoice of its own or by "come back"', async (t) => {
-  const watched = watchConcurrency(node);
-  const { challenge } = testConfig([]);
-  const { gateway } = await openStall(t, '10 sat', {
-    wrapNode: () => watched.node,
-    config: { challenge: { ...challenge, burst: 10_000, perMinute: 10_000, nodeConcurrency: 8 } },
+for (const invoices of ['REST', 'gRPC'] as const) {
+  test(`a thousand challenges at once over ${invoices}: the node has its bound of work; each is answered, by an invoice of its own or by "come back"`, async (t) => {
+    const watched = watchConcurrency(sellingOver(t, invoices)());
+    const { challenge } = testConfig([]);
+    const roomy = { burst: 10_000, perMinute: 10_000, maxOutstandingPerClient: 10_000 };
+    const { gateway } = await openStall(t, '10 sat', {
+      wrapNode: () => watched.node,
+      config: { challenge: { ...challenge, ...roomy, nodeConcurrency: 8 } },
+    });
+    // Who the node is was asked before.
+    assert.equal(await statusCode(gateway.url, await buy(gateway, '/quote')), 200);
+    const before = await invoicesMade();
+    const seen = await Promise.all(
+      Array.from({ length: 1_000 }, async () => {
+        const response = await fetch(`${gateway.url}/quote`);
+        const body: { paymentHash?: string } = await response.json();
+        return {
+          status: response.status,
+          retryAfter: response.headers.get('retry-after'),
+          hash: body.paymentHash,
+        };
+      }),
+    );
+    const sold = seen.filter(({ status }) => status === 402);
+    assert.ok(sold.length >= 8);
+    assert.equal(new Set(sold.map(({ hash }) => hash)).size, sold.length);
+    for (const { status, retryAfter } of seen.filter((one) => one.status !== 402)) {
+      assert.equal(status, 503);
+      assert.ok(Number(retryAfter) > 0);
+    }
+    assert.equal(watched.most(), 8);
+    // What was asked of it and given up may still be made.
+    const made = (await invoicesMade()) - before;
+    assert.ok(made >= sold.length && made <= sold.length + 8, `${made} made, ${sold.length} sold`);
+    t.diagnostic(`${sold.length} of 1000 got an invoice`);
+    assert.equal(await statusCode(gateway.url, await buy(gateway, '/quote')), 200);
   });
-  // Who the node is was asked before.
-  assert.equal(await statusCode(gateway.url, await buy(gateway, '/quote')), 200);
-  const before = await invoicesMade();
-  const seen = await Promise.all(
-    Array.from({ length: 1_000 }, async () => {
-      const response = await fetch(`${gateway.url}/quote`);
-      const body: { paymentHash?: string } = await response.json();
-      return {
-        status: response.status,
-        retryAfter: response.headers.get('retry-after'),
-        hash: body.paymentHash,
-      };
-    }),
-  );
-  const sold = seen.filter(({ status }) => status === 402);
-  assert.ok(sold.length >= 8);
-  assert.equal(new Set(sold.map(({ hash }) => hash)).size, sold.length);
-  for (const { status, retryAfter } of seen.filter((one) => one.status !== 402)) {
-    assert.equal(status, 503);
-    assert.ok(Number(retryAfter) > 0);
-  }
-  assert.equal(watched.most(), 8);
-  // What was asked of it and given up may still be made.
-  const made = (await invoicesMade()) - before;
-  assert.ok(made >= sold.length && made <= sold.length + 8, `${made} made, ${sold.length} sold`);
-  t.diagnostic(`${sold.length} of 1000 got an invoice`);
-  assert.equal(await statusCode(gateway.url, await buy(gateway, '/quote')), 200);
-});
+}
 
 /** The node, and how many invoices were asked of it at once. */
 function watchConcurrency(real: LightningNode): { readonly node: LightningNode; most(): number } {

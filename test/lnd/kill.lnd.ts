@@ -17,7 +17,7 @@ import { type GatewayProcess, gatewayProcess } from './gateway-process.ts';
 
 /*
  * Gateway and node are killed at random points while buyers go on buying. Afterwards the books of the gateway and of LND
- * must agree to the millisatoshi. SLUICE_GATEWAY_KILLS and SLUICE_LND_KILLS set how often.
+ * must agree to the millisatoshi. Invoices are made over gRPC. SLUICE_GATEWAY_KILLS and SLUICE_LND_KILLS set how often.
  */
 
 const { SLUICE_GATEWAY_KILLS = '50', SLUICE_LND_KILLS = '10' } = process.env;
@@ -246,6 +246,7 @@ function configFor({ merchant }: RealNetwork, upstream: string): object {
     node: {
       type: 'lnd',
       url: merchant.url,
+      grpcUrl: merchant.grpcUrl,
       tlsCertFile: merchant.tlsCertFile,
       macaroonFile: merchant.macaroonFile('invoice'),
     },

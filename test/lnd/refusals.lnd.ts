@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import { startDaemon } from '../../deploy/regtest/daemon.ts';
 import { createMemoryStore } from '../../gateway/ledger/memory.ts';
+import { decodeInvoice } from '../../node/bolt11.ts';
 import { reviewMacaroon } from '../../node/lnd/macaroon-rights.ts';
 import { type Msat, msat, sats } from '../../node/msat.ts';
 import { type LightningNode, NodeError, type Payer } from '../../node/node.ts';
@@ -53,6 +54,9 @@ test('a macaroon without a right, of another node, and none at all are unauthori
     clientOf(merchant, 'readonly'),
     clientOf(merchant, 'admin', { macaroon: other }),
     clientOf(merchant, 'admin', { macaroon: '00ff' }),
+    clientOf(merchant, 'readonly', { grpcUrl: merchant.grpcUrl }),
+    clientOf(merchant, 'admin', { macaroon: other, grpcUrl: merchant.grpcUrl }),
+    clientOf(merchant, 'admin', { macaroon: '00ff', grpcUrl: merchant.grpcUrl }),
   ];
   for (const node of clients) {
     await assert.rejects(node.createInvoice(REQUEST), (error) => {
@@ -95,6 +99,37 @@ test('another certificate than the pinned one is said to be the reason', async (
   await assert.rejects(node.info(), /unreachable|another certificate than the configured one/);
   await rejectsWith(node.createInvoice(REQUEST), 'unreachable');
   await node.close();
+  const overGrpc = clientOf(network.merchant, 'admin', { tlsCertPem, grpcUrl: network.merchant.grpcUrl });
+  await assert.rejects(overGrpc.createInvoice(REQUEST), /another certificate than the configured one/);
+  await overGrpc.close();
+});
+
+test('the REST port in place of the gRPC one is said, also when only the identity is asked for', async () => {
+  const node = clientOf(network.merchant, 'admin', { grpcUrl: network.merchant.url });
+  for (const asked of [node.createInvoice(REQUEST), node.info()]) {
+    await assert.rejects(asked, { code: 'protocol', message: /does not speak gRPC: node\.grpcUrl/ });
+  }
+  await node.close();
+});
+
+test('over gRPC LND refuses what it refuses over REST, and signs what was asked for', async () => {
+  const { merchant } = network;
+  const ways = [clientOf(merchant, 'invoice'), clientOf(merchant, 'invoice', { grpcUrl: merchant.grpcUrl })];
+  for (const node of ways) {
+    await rejectsWith(node.createInvoice({ ...REQUEST, memo: 'x'.repeat(2_000) }), 'rejected');
+    const { publicKey } = await node.info();
+    const descriptionHash = 'ab'.repeat(32);
+    const { bolt11 } = await node.createInvoice({ ...REQUEST, memo: '', descriptionHash });
+    assert.partialDeepStrictEqual(decodeInvoice(bolt11), {
+      payee: publicKey,
+      amountMsat: REQUEST.amountMsat,
+      expirySec: REQUEST.expirySec,
+      descriptionHash,
+    });
+    const { bolt11: second } = await node.createInvoice({ ...REQUEST, memo: 'Zürich ₿' });
+    assert.equal(decodeInvoice(second).memo, 'Zürich ₿');
+    await node.close();
+  }
 });
 
 test('a gateway that may not use its node sells nothing and says why; who has paid is served', async (t) => {
@@ -232,7 +267,10 @@ test('while LND stops, is locked, and starts, it is unreachable or not ready, wi
       'not-ready: LND\'s wallet is locked: unlock it with "lncli unlock" (wallet-unlock-password-file in lnd.conf does it at each start).',
   );
   await rejectsWith(node.createInvoice(REQUEST), 'not-ready');
+  const overGrpc = clientOf(merchant, 'admin', { grpcUrl: merchant.grpcUrl });
+  await rejectsWith(overGrpc.createInvoice(REQUEST), 'not-ready');
   await locked.stop();
+  await rejectsWith(overGrpc.createInvoice(REQUEST), 'unreachable');
 
   const seen = new Set<string>();
   const starting = merchant.start();
@@ -245,5 +283,6 @@ test('while LND stops, is locked, and starts, it is unreachable or not ready, wi
     [...seen].filter((code) => !['unreachable', 'not-ready', 'it serves'].includes(code)),
     [],
   );
-  await node.close();
+  await overGrpc.createInvoice(REQUEST);
+  await Promise.all([node.close(), overGrpc.close()]);
 });

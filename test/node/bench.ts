@@ -1,10 +1,12 @@
-import { createLndNode } from '../../node/lnd.ts';
+import { createLndNode, type LndOptions } from '../../node/lnd.ts';
 import { msat } from '../../node/msat.ts';
 import { serveLndRest } from '../../node/simnet/lnd-rest.ts';
 import { createSimnet } from '../../node/simnet/simnet.ts';
 import type { Simnet, SimnetOptions } from '../../node/simnet/types.ts';
 import { createSimulatedNode, createSimulatedPayer } from '../../node/simulated.ts';
 import { type SimulatedBench, START_MS } from '../contract/node.contract.ts';
+import { serveSimnetGrpc } from './lnd/simnet-grpc.ts';
+import { TLS_CERT } from './lnd/tls.ts';
 
 /** A network with a clock and latencies that the test sets. */
 export function openTestNet(options: Partial<SimnetOptions> = {}) {
@@ -68,6 +70,27 @@ export async function openLndBench(): Promise<SimulatedBench> {
   };
 }
 
+/** The same, with the receiver's invoices made over gRPC. */
+export async function openLndGrpcBench(): Promise<SimulatedBench> {
+  const net = openTestNet();
+  const { simnet, nowMs } = net;
+  const server = await serveLndRest(simnet, { host: '127.0.0.1', port: 0, nowMs });
+  const grpc = await serveSimnetGrpc(simnet);
+  const ways = { grpcUrl: grpc.url, tlsCertPem: TLS_CERT };
+  const node = connect(simnet, server.url, 'gateway', nowMs, ways);
+  const payer = connect(simnet, server.url, 'default', nowMs);
+  return {
+    ...controls(net),
+    node,
+    payer,
+    async close() {
+      await Promise.all([node.close(), payer.close()]);
+      await Promise.all([server.close(), grpc.close()]);
+      simnet.close();
+    },
+  };
+}
+
 /** What the contract does to a network, here. */
 function controls(net: ReturnType<typeof openTestNet>) {
   const { simnet, nowMs, advanceSec, nextFlight, releasePayments } = net;
@@ -96,7 +119,21 @@ function controls(net: ReturnType<typeof openTestNet>) {
   };
 }
 
-function connect(simnet: Simnet, url: string, wallet: string, nowMs: () => number) {
+function connect(
+  simnet: Simnet,
+  url: string,
+  wallet: string,
+  nowMs: () => number,
+  ways: Partial<LndOptions> = {},
+) {
   const { macaroon } = simnet.wallet(wallet);
-  return createLndNode({ url, macaroon, network: 'regtest', playMoney: true, timeoutMs: 5_000, nowMs });
+  return createLndNode({
+    url,
+    macaroon,
+    network: 'regtest',
+    playMoney: true,
+    timeoutMs: 5_000,
+    nowMs,
+    ...ways,
+  });
 }

@@ -40,12 +40,13 @@ const FEW_SALES = 10;
 /** What to do about each error that a node can give. */
 export const NODE_REMEDIES: Readonly<Record<NodeErrorCode, string>> = {
   unreachable:
-    'look whether the node runs, whether `node.url` is its REST address, and whether tls.cert is its present one',
+    'look whether the node runs, whether `node.url` is its REST address (and `node.grpcUrl` its gRPC one), and whether tls.cert is its present one',
   timeout: 'look whether the node is overloaded, or a firewall swallows what is sent',
   'not-ready': 'unlock its wallet (`lncli unlock`) and wait until it is up (`lncli state`)',
   unauthorized: `bake a macaroon with: ${BAKE_LINE}`,
   rejected: 'read what the node says; its own log says more',
-  protocol: 'look whether `node.url` is the REST address of LND (port 8080), not its gRPC one (10009)',
+  protocol:
+    'look whether `node.url` is the REST address of LND (port 8080), and `node.grpcUrl`, when it is set, its gRPC one (10009)',
   'wrong-network': 'set `node.network` to the network that the node is on, or name another node',
   'bad-invoice': 'look whether `node.url` is your own node',
   busy: 'try again',
@@ -150,6 +151,9 @@ function* judgeInfo({ node }: Config, info: NodeInfo): Generator<Diagnosis> {
   yield info.blockHeight === 0
     ? say.ok(`${name} answers; whether it is synced, this macaroon may not ask`)
     : say.ok(`${name} answers and is synced, block ${info.blockHeight}`);
+  if (node.type === 'lnd' && node.grpcUrl !== undefined) {
+    yield say.ok(`${node.grpcUrl} answers, too: invoices are made there, over gRPC`);
+  }
   if (node.type === 'lnd' && node.network === undefined && info.network === 'mainnet') {
     yield say.ok('`node.network: mainnet` in the configuration would refuse any other node at that address');
   }

@@ -1,0 +1,123 @@
+import { type ClientHttp2Session, connect } from 'node:http2';
+import { TLSSocket } from 'node:tls';
+import type { buildConnector } from 'undici';
+import { NodeError } from '../node.ts';
+
+/** The one HTTP/2 connection to a server, opened when it is needed and again when it has ended. */
+export interface Sessions {
+  /** The connection in use; `undefined` when one must be opened. */
+  current(): ClientHttp2Session | undefined;
+  /** @throws NodeError `protocol` when the server does not speak HTTP/2, and what the connector throws */
+  open(): Promise<ClientHttp2Session>;
+  /** Uses it for no new call; those that it carries go on. */
+  retire(session: ClientHttp2Session): void;
+  close(): void;
+}
+
+/** How long a connection without a call is kept, ms: a firewall that forgets it would swallow the next call. */
+const IDLE_MS = 30_000;
+/** Announced; what is refused in any case is more than 64 headers, and nghttp2's own bound of 64 KB. */
+const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_HEADERS = 64;
+
+/**
+ * Sessions with the server at `url`, over the connections that `connector` makes.
+ * @param lastCallMs - how long a call takes at most: so long after its retirement a connection that nobody has ended is cut
+ */
+export function createSessions(url: URL, connector: buildConnector.connector, lastCallMs: number): Sessions {
+  const all = new Map<ClientHttp2Session, TLSSocket>();
+  let current: ClientHttp2Session | undefined;
+  let opening: PromiseWithResolvers<ClientHttp2Session> | undefined;
+  let closed = false;
+
+  const retire = (session: ClientHttp2Session): void => {
+    if (current === session) current = undefined;
+    if (session.closed) return;
+    session.close();
+    // It waits for the other side to say goodbye too, which one that is silent does not.
+    setTimeout(() => all.get(session)?.destroy(), lastCallMs).unref();
+  };
+
+  const begin = (socket: TLSSocket): ClientHttp2Session => {
+    const session = connect(url.origin, {
+      createConnection: () => socket,
+      settings: { enablePush: false, maxHeaderListSize: MAX_HEADER_BYTES },
+      maxHeaderListPairs: MAX_HEADERS,
+    });
+    all.set(session, socket);
+    current = session;
+    session
+      // Its calls are told, each for itself.
+      .on('error', () => {})
+      .on('goaway', () => retire(session))
+      .on('close', () => {
+        if (current === session) current = undefined;
+        all.delete(session);
+      })
+      .setTimeout(IDLE_MS, () => retire(session));
+    return session;
+  };
+
+  const openNow = async ({ resolve, reject }: PromiseWithResolvers<ClientHttp2Session>): Promise<void> => {
+    try {
+      const socket = await connectTo(url, connector);
+      if (closed) socket.destroy();
+      else resolve(begin(socket));
+    } catch (error) {
+      reject(error);
+    } finally {
+      opening = undefined;
+    }
+  };
+
+  return {
+    current: () => (current === undefined || current.closed || current.destroyed ? undefined : current),
+    open() {
+      if (closed) return Promise.reject(connectionClosed());
+      if (opening === undefined) {
+        opening = Promise.withResolvers();
+        void openNow(opening);
+      }
+      return opening.promise;
+    },
+    retire,
+    close() {
+      closed = true;
+      opening?.reject(connectionClosed());
+      for (const [session, socket] of all) {
+        session.destroy();
+        // One that was retired has said goodbye, and would wait for the other side to do so too.
+        socket.destroy();
+      }
+    },
+  };
+}
+
+function connectionClosed(): NodeError {
+  return new NodeError('unreachable', 'The connection to the node was closed.');
+}
+
+function connectTo(url: URL, connector: buildConnector.connector): Promise<TLSSocket> {
+  const { host, protocol, port } = url;
+  // An IPv6 address stands in brackets in a URL, and without them elsewhere.
+  const hostname = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  return new Promise((resolve, reject) => {
+    connector({ host, hostname, protocol, port }, (...[error, socket]) => {
+      if (error !== null) {
+        reject(error);
+        return;
+      }
+      if (socket instanceof TLSSocket && socket.alpnProtocol === 'h2') {
+        resolve(socket);
+        return;
+      }
+      socket.destroy();
+      reject(
+        new NodeError(
+          'protocol',
+          `The server at ${host} does not speak gRPC: node.grpcUrl is LND's gRPC address (port 10009), not its REST one (8080).`,
+        ),
+      );
+    });
+  });
+}
