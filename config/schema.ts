@@ -111,7 +111,7 @@ const lndNode = z.strictObject({
   grpcUrl: grpcUrl
     .optional()
     .describe(
-      'URL of its gRPC listener: invoices are then made there, which costs LND a quarter less. With the certificate and the macaroon of `url`.',
+      'URL of its gRPC listener: invoices are then made there, which costs LND a fifth less. With the certificate and the macaroon of `url`.',
     )
     .meta({ written: ['https://127.0.0.1:10009'] }),
   tlsCertFile: file

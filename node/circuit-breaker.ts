@@ -39,6 +39,8 @@ export interface Permit {
 export interface CircuitBreaker {
   /** @throws NodeError `unreachable` at once while the node is left alone */
   enter(): Permit;
+  /** For what needs the node without asking it itself. @throws NodeError `unreachable` while it is open, also when it is time to try again */
+  refuseWhileOpen(): void;
   /** For a request that is made however it stands: its end is counted, and nothing is refused. */
   observe(): Permit;
 }
@@ -93,6 +95,9 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
           probing = false;
         },
       };
+    },
+    refuseWhileOpen() {
+      if (open !== undefined) throw leftAlone(failuresInARow, open.error);
     },
     observe: () => permit,
   };

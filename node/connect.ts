@@ -60,7 +60,8 @@ export function createConnector(
   hostname: string,
   protocol: 'http/1.1' | 'h2' = 'http/1.1',
 ): buildConnector.connector {
-  const trust = createTrust(options, hostname, protocol);
+  // An IPv6 address stands in brackets in a URL, and without them in a certificate.
+  const trust = createTrust(options, hostname.replace(/^\[(.*)\]$/, '$1'), protocol);
   const open: buildConnector.connector = (target, callback) => {
     const { socksProxy, timeoutMs } = options;
     if (socksProxy === undefined) {

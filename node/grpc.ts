@@ -18,6 +18,8 @@ export interface NodeGrpcOptions extends ConnectOptions {
   readonly timeoutMs: number;
   /** Calls under way at once; one more is refused as `busy`. */
   readonly concurrency: number;
+  /** A clock that never goes back, ms. Default: `performance.now`. */
+  readonly nowMs?: () => number;
 }
 
 /** One unary call. */
@@ -36,13 +38,15 @@ export interface NodeGrpc {
 }
 
 const MAX_ANSWER_BYTES = 1024 * 1024;
+/** A caller that did not wait so long tells nothing about the connection. */
+const SILENCE_MS = 1_000;
 
 /**
  * Opens a connection to a node's gRPC interface when it is needed. The protocol is "gRPC over HTTP/2", on Node's HTTP/2.
  * @throws NodeError `unreachable` for a URL, certificate or key that is none.
  */
 export function createNodeGrpc(options: NodeGrpcOptions): NodeGrpc {
-  const { timeoutMs, concurrency } = options;
+  const { timeoutMs, concurrency, nowMs = () => performance.now() } = options;
   const url = URL.parse(options.url);
   if (url?.protocol !== 'https:') {
     throw new NodeError('unreachable', `The node's gRPC URL ${options.url} is not an https URL.`);
@@ -63,11 +67,12 @@ export function createNodeGrpc(options: NodeGrpcOptions): NodeGrpc {
   const send = ({ path, message, signal }: NodeGrpcCall): Promise<GrpcAnswer> =>
     new Promise((resolve, reject) => {
       const answersBefore = answers;
-      let used: ClientHttp2Session | undefined;
+      let used: { readonly session: ClientHttp2Session; readonly sinceMs: number } | undefined;
       const abort = (error: Error): void => {
-        // Also when its caller gave up: a challenge has a bound of its own, which is the shorter one.
-        const wasSilent = error instanceof ExchangeCut && answers === answersBefore;
-        if (used !== undefined && wasSilent) sessions.retire(used);
+        if (used === undefined || !(error instanceof ExchangeCut) || answers !== answersBefore) return;
+        // A challenge has a bound of its own, which is shorter than that of a call.
+        const isSilent = error.reason === 'over' || nowMs() - used.sinceMs >= SILENCE_MS;
+        if (isSilent) sessions.retire(used.session);
       };
       const limits: ExchangeLimits = { timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal };
       const request = { headers: { ...common, ':path': path }, frame: frameOf(message) };
@@ -75,7 +80,7 @@ export function createNodeGrpc(options: NodeGrpcOptions): NodeGrpc {
       // It was given up before it began.
       if (call.isOver) return;
       const start = (session: ClientHttp2Session): void => {
-        used = session;
+        used = { session, sinceMs: nowMs() };
         call.start(session);
       };
       const current = sessions.current();

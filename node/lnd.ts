@@ -13,13 +13,13 @@ import { balanceMsat, history, lookupPayment, payInvoice } from './lnd/pay.ts';
 import { cancelInvoice, createInvoice, lookupInvoice } from './lnd/receive.ts';
 import { settledInvoices } from './lnd/settled-invoices.ts';
 import { msat } from './msat.ts';
-import type { LightningNode, Network, Payer } from './node.ts';
+import type { LightningNode, Network, NodeInfo, Payer } from './node.ts';
 
 /** How to reach an LND node. */
 export interface LndOptions extends Omit<ConnectOptions, 'timeoutMs'> {
   /** REST address, `https://host:8080`. */
   readonly url: string;
-  /** gRPC address, `https://host:10009`: invoices are made there. Absent: over REST, as everything else. */
+  /** gRPC address, `https://host:10009`: invoices are made there, hold invoices not. Absent: over REST, as everything else. */
   readonly grpcUrl?: string;
   /** Hex. A secret; it is sent and appears nowhere else. */
   readonly macaroon: string;
@@ -59,17 +59,18 @@ export interface CircuitTiming {
 const CIRCUIT: CircuitTiming = { failures: 5, firstPauseMs: 500, maxPauseMs: 5_000 };
 
 /**
- * An LND node (0.18 and later) over REST: receives and pays. With `grpcUrl` it makes invoices over gRPC, which costs LND a quarter less.
+ * An LND node (0.18 and later) over REST: receives and pays. With `grpcUrl` it makes invoices over gRPC, which costs LND a fifth less.
  * Connects when first used.
  * @throws NodeError `unreachable` when a URL or the certificate is none.
  */
 export function createLndNode(options: LndOptions): LightningNode & Payer {
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const nowMs = options.nowMs ?? Date.now;
-  const guard = guardMaker(options, timeoutMs);
-  const http = openHttp(options, timeoutMs, guard());
-  const grpc =
-    options.grpcUrl === undefined ? undefined : openGrpc(options, options.grpcUrl, timeoutMs, guard());
+  const nextGuard = prepareGuards(options, timeoutMs);
+  const restGuard = nextGuard();
+  const http = openHttp(options, timeoutMs, restGuard);
+  const { grpcUrl } = options;
+  const grpc = grpcUrl === undefined ? undefined : openGrpc(options, grpcUrl, timeoutMs, nextGuard());
   const style = { private: options.privateHints ?? false };
   const nowSec = () => Math.floor(nowMs() / 1000);
   const identity = createIdentity(http, options.network);
@@ -81,16 +82,13 @@ export function createLndNode(options: LndOptions): LightningNode & Payer {
       settlementFeed: true,
       playMoney: options.playMoney ?? false,
     },
-    async info(call) {
-      const info = await identity(call?.signal);
-      // A node that can't be asked for invoices is not there.
-      if (grpc !== undefined) await reachGrpc(grpc, call?.signal);
-      return info;
+    info: (call) => askBoth(identity(call?.signal), grpc && reachGrpc(grpc, call?.signal)),
+    async createInvoice(request, call) {
+      if (grpc === undefined) return await createInvoice(http, style, request, call?.signal);
+      // What is sold while REST is away could not be seen to be paid.
+      restGuard.breaker.refuseWhileOpen();
+      return await addInvoice(grpc, style, request, call?.signal);
     },
-    createInvoice: (request, call) =>
-      grpc === undefined
-        ? createInvoice(http, style, request, call?.signal)
-        : addInvoice(grpc, style, request, call?.signal),
     lookupInvoice: (paymentHash, call) => lookupInvoice(http, paymentHash, nowSec(), call?.signal),
     cancelInvoice: (paymentHash, call) => cancelInvoice(http, paymentHash, call?.signal),
     settlements: (cursor, signal) => settlements(http, cursor, signal),
@@ -107,6 +105,14 @@ export function createLndNode(options: LndOptions): LightningNode & Payer {
   };
 }
 
+/** A node that can't be asked for invoices is not there; what REST says of it comes first. */
+async function askBoth(rest: Promise<NodeInfo>, grpc: Promise<void> | undefined): Promise<NodeInfo> {
+  const [info, reached] = await Promise.allSettled([rest, grpc]);
+  if (info.status === 'rejected') throw info.reason;
+  if (reached.status === 'rejected') throw reached.reason;
+  return info.value;
+}
+
 const DEFAULT_CONCURRENCY = 64;
 
 function openHttp(options: LndOptions, timeoutMs: number, guard: GuardOptions): NodeHttp {
@@ -118,7 +124,10 @@ function openHttp(options: LndOptions, timeoutMs: number, guard: GuardOptions): 
 function openGrpc(options: LndOptions, url: string, timeoutMs: number, guard: GuardOptions): NodeGrpc {
   const { macaroon, concurrency = DEFAULT_CONCURRENCY } = options;
   const metadata = { macaroon };
-  return guardGrpc(createNodeGrpc({ ...waysOf(options, timeoutMs), url, metadata, concurrency }), guard);
+  return guardGrpc(
+    createNodeGrpc({ ...waysOf(options, timeoutMs), url, metadata, concurrency, nowMs: guard.nowMs }),
+    guard,
+  );
 }
 
 function waysOf(options: LndOptions, timeoutMs: number): ConnectOptions {
@@ -132,8 +141,8 @@ function waysOf(options: LndOptions, timeoutMs: number): ConnectOptions {
   };
 }
 
-/** Makes a guard for each address of the node. What is told of all of them together: it answers again when each of them does. */
-function guardMaker(options: LndOptions, timeoutMs: number): () => GuardOptions {
+/** What guards each address of the node. Told of all of them together: it answers again when each of them does. */
+function prepareGuards(options: LndOptions, timeoutMs: number): () => GuardOptions {
   const { onCircuit = () => {}, random = Math.random } = options;
   const nowMs = options.monotonicMs ?? (() => performance.now());
   const circuit = { ...CIRCUIT, ...options.circuit };

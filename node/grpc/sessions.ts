@@ -22,9 +22,13 @@ const MAX_HEADERS = 64;
 
 /**
  * Sessions with the server at `url`, over the connections that `connector` makes.
- * @param lastCallMs - how long a call takes at most: so long after its retirement a connection that nobody has ended is cut
+ * @param longestCallMs - how long a call takes at most: so long after its retirement a connection that nobody has ended is cut
  */
-export function createSessions(url: URL, connector: buildConnector.connector, lastCallMs: number): Sessions {
+export function createSessions(
+  url: URL,
+  connector: buildConnector.connector,
+  longestCallMs: number,
+): Sessions {
   const all = new Map<ClientHttp2Session, TLSSocket>();
   let current: ClientHttp2Session | undefined;
   let opening: PromiseWithResolvers<ClientHttp2Session> | undefined;
@@ -35,7 +39,8 @@ export function createSessions(url: URL, connector: buildConnector.connector, la
     if (session.closed) return;
     session.close();
     // It waits for the other side to say goodbye too, which one that is silent does not.
-    setTimeout(() => all.get(session)?.destroy(), lastCallMs).unref();
+    const cut = setTimeout(() => all.get(session)?.destroy(), longestCallMs).unref();
+    session.once('close', () => clearTimeout(cut));
   };
 
   const begin = (socket: TLSSocket): ClientHttp2Session => {

@@ -5,7 +5,7 @@ import { MAX_PAYMENT_REQUEST_CHARS, toNodeError } from './answers.ts';
 import { hashBytes, type InvoiceStyle, toIssued } from './receive.ts';
 
 /*
- * What LND is asked over gRPC (lnrpc protos of v0.21): invoices, which cost it a quarter less than over REST, and whether anybody is there.
+ * What LND is asked over gRPC (lnrpc protos of v0.21): invoices, which cost it a fifth less than over REST, and whether anybody is there.
  */
 
 /** Fields of `lnrpc.Invoice` that an invoice is asked for with. */

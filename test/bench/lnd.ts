@@ -1,7 +1,7 @@
 /*
  * `npm run bench:lnd`: what selling through a real LND costs, one table from one run, on a private network of its own (needs lnd and btcd,
  * or Go). Absolute numbers belong to the machine; the ratios are what to quote.
- * Flags: --seconds N (each row of a round, default 5), --rounds N (default 3: medians are printed), --payments N (default 200),
+ * Flags: --seconds N (each row of a round, default 4), --rounds N (default 5: medians are printed), --payments N (default 200),
  * --profile (the gateways leave .cpuprofile files in the current folder).
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -23,17 +23,17 @@ const CONNECTIONS = 64;
 const PACE_PER_SEC = 50;
 const POOL_SIZE = 500;
 /**
- * How long a gateway is warmed up: V8 compiles for the last time after some 10,000 challenges, which takes a third of a core for two seconds,
- * and before that a challenge costs a fifth more.
+ * How long a gateway is warmed up: V8 compiles for the last time after some 10,000 challenges, over gRPC after some 20,000, which takes a third of a
+ * core for two seconds, and before that a challenge costs a fifth more.
  */
-const GATEWAY_WARM_UP_SEC = 20;
+const GATEWAY_WARM_UP_SEC = 25;
 /** LND is compiled already. */
 const LND_WARM_UP_SEC = 2;
 
 const { values: flags } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '5' },
     payments: { type: 'string', default: '200' },
     profile: { type: 'boolean', default: false },
   },
@@ -53,7 +53,7 @@ interface Measured extends Latencies {
 
 type Target = Omit<PacedLoad, 'perSec' | 'seconds'>;
 
-/** What is asked: LND itself, or a gateway on it. Nobody else runs meanwhile: each gateway also reads LND's feed of invoices. */
+/** What is asked: LND itself, or a gateway on it. */
 interface Subject {
   readonly name: string;
   /** Absent: LND alone. */
@@ -116,31 +116,53 @@ async function observe(
 
 type OpenGateway = (how: NonNullable<Subject['gateway']>) => Promise<BenchGateway>;
 
-/** One round: each subject warm, flooded, and at an even pace. */
+/** A subject that is warm. */
+interface Ready {
+  readonly name: string;
+  readonly target: Target;
+  readonly gateway: BenchGateway | undefined;
+}
+
+async function warmUp(network: RegtestNetwork, open: OpenGateway, subject: Subject): Promise<Ready> {
+  const gateway = subject.gateway === undefined ? undefined : await open(subject.gateway);
+  const target: Target =
+    gateway === undefined
+      ? lndRequest(network)
+      : { url: `${gateway.url}/quote`, headers: {}, expectStatus: 402 };
+  const warmUpSec = gateway === undefined ? LND_WARM_UP_SEC : GATEWAY_WARM_UP_SEC;
+  await load({ ...target, connections: CONNECTIONS, seconds: warmUpSec });
+  return { name: subject.name, target, gateway };
+}
+
+/** The subjects take turns, so that whatever else the machine does meets all of them. The others wait, and ask LND for nothing but how it is. */
 async function measureRound(
   network: RegtestNetwork,
-  open: OpenGateway,
+  subjects: readonly Ready[],
   results: Map<string, Measured[]>,
 ): Promise<void> {
-  for (const { name, gateway: how } of SUBJECTS) {
-    const gateway = how === undefined ? undefined : await open(how);
-    const target: Target =
-      gateway === undefined
-        ? lndRequest(network)
-        : { url: `${gateway.url}/quote`, headers: {}, expectStatus: 402 };
-    try {
-      const warmUpSec = gateway === undefined ? LND_WARM_UP_SEC : GATEWAY_WARM_UP_SEC;
-      await load({ ...target, connections: CONNECTIONS, seconds: warmUpSec });
-      for (const [at, run] of [flood, pace].entries()) {
-        const row = `${name}, ${PACES[at]}`;
-        const runs = results.get(row) ?? [];
-        results.set(row, runs);
-        runs.push(await observe(network, gateway, () => run(target)));
-      }
-    } finally {
-      await gateway?.stop();
+  for (const [at, run] of [flood, pace].entries()) {
+    for (const { name, target, gateway } of subjects) {
+      const row = `${name}, ${PACES[at]}`;
+      const runs = results.get(row) ?? [];
+      results.set(row, runs);
+      runs.push(await observe(network, gateway, () => run(target)));
     }
   }
+}
+
+async function measureSubjects(
+  network: RegtestNetwork,
+  open: OpenGateway,
+): Promise<ReadonlyMap<string, readonly Measured[]>> {
+  const subjects: Ready[] = [];
+  const results = new Map<string, Measured[]>();
+  try {
+    for (const subject of SUBJECTS) subjects.push(await warmUp(network, open, subject));
+    for (let round = 0; round < rounds; round += 1) await measureRound(network, subjects, results);
+  } finally {
+    for (const { gateway } of subjects) await gateway?.stop();
+  }
+  return results;
 }
 
 function medianOf(runs: readonly Measured[]): Measured {
@@ -157,20 +179,26 @@ function medianOf(runs: readonly Measured[]): Measured {
   };
 }
 
-function print(results: ReadonlyMap<string, Measured>): void {
+/** @returns the median of what each round had in proportion to LND alone in the same round */
+function shareOf(runs: readonly Measured[], base: readonly Measured[]): number {
+  return median(runs.map(({ perSec }, round) => perSec / (base[round]?.perSec ?? Number.NaN)));
+}
+
+function print(results: ReadonlyMap<string, readonly Measured[]>): void {
   const line = (cells: readonly string[]): string =>
-    cells.map((cell, at) => (at === 0 ? cell.padEnd(32) : cell.padStart(10))).join('');
+    cells.map((cell, at) => (at === 0 ? cell.padEnd(40) : cell.padStart(9))).join('');
   console.log(line(['', 'per s', 'x LND', 'CPU µs', 'LND µs', 'p50 ms', 'p99 ms', 'errors']));
   for (const paceName of PACES) {
     const base = results.get(`${SUBJECTS[0]?.name}, ${paceName}`);
     for (const { name } of SUBJECTS) {
-      const row = results.get(`${name}, ${paceName}`);
-      if (row === undefined || base === undefined) continue;
+      const runs = results.get(`${name}, ${paceName}`);
+      if (runs === undefined || base === undefined) continue;
+      const row = medianOf(runs);
       console.log(
         line([
           `${name}, ${paceName}`,
           row.perSec.toFixed(0),
-          (row.perSec / base.perSec).toFixed(2),
+          shareOf(runs, base).toFixed(2),
           row.cpuMicros?.toFixed(0) ?? '',
           row.lndCpuMicros?.toFixed(0) ?? '',
           row.p50Ms.toFixed(2),
@@ -202,9 +230,7 @@ async function measureAll(network: RegtestNetwork, folder: string, upstream: str
   );
   // Before LND has made so many invoices that its first payment is hard to find: gateways with a new ledger look for it.
   await payOnce(network);
-  const results = new Map<string, Measured[]>();
-  for (let round = 0; round < rounds; round += 1) await measureRound(network, open, results);
-  print(new Map([...results].map(([name, measured]) => [name, medianOf(measured)])));
+  print(await measureSubjects(network, open));
   console.log(`\nTop-ups, ${flags.payments} one after another, each by a payment of the other node:`);
   const gateway = await open({ invoices: 'rest', poolSize: 0 });
   try {

@@ -54,6 +54,17 @@ describe('the breaker', () => {
     assert.deepEqual(changes, ['opened']);
   });
 
+  test('refuses what only needs the node for as long as it is open, also when it is time to try again', () => {
+    const { breaker, advance, fail } = rig();
+    breaker.refuseWhileOpen();
+    fail(3);
+    assert.throws(() => breaker.refuseWhileOpen(), { code: 'unreachable', message: /nobody answers/ });
+    advance(60_000);
+    assert.throws(() => breaker.refuseWhileOpen(), { code: 'unreachable' });
+    breaker.enter().answered();
+    breaker.refuseWhileOpen();
+  });
+
   test('what ended without telling anything does not count', () => {
     const { breaker, fail, isOpen } = rig();
     fail(2);

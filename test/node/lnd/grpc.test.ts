@@ -433,10 +433,12 @@ describe('an LND that does not answer at one of its addresses', () => {
 
       monotonicMs += 1_000;
       grpc = 'serve';
-      await make();
-      assert.deepEqual(changes, ['opened', 'opened'], 'REST is still away');
+      await assert.rejects(make(), { code: 'unreachable', message: /not asked at the moment/ });
+      assert.equal(calls.length, 2, 'what is paid could not be seen: nothing is sold');
       rest = 'serve';
       await look();
+      assert.deepEqual(changes, ['opened', 'opened'], 'gRPC is still away');
+      await make();
       assert.deepEqual(changes, ['opened', 'opened', 'closed']);
 
       grpc = 'cut';
