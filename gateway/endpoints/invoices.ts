@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { type Request, type Response, Router } from 'express';
 import type { InvoiceState } from '../../node/node.ts';
+import { paymentHashOf } from '../../node/sha256.ts';
 import { GatewayError } from '../errors.ts';
 import { refuseMethod, sendError, sendJson } from './answer.ts';
 import type { InvoiceWatcher, WatchOutcome } from './watch-invoice.ts';
@@ -106,7 +106,7 @@ function sendOutcome(response: Response, paymentHash: string, macaroon: string, 
 function describe(paymentHash: string, macaroon: string, state: InvoiceState): object {
   if (state.kind !== 'settled') return { state: state.kind, paymentHash };
   // A node that returned another preimage would have the client present a credential that can't hold.
-  if (createHash('sha256').update(Buffer.from(state.preimage, 'hex')).digest('hex') !== paymentHash) {
+  if (paymentHashOf(state.preimage) !== paymentHash) {
     throw new GatewayError(
       'node-unavailable',
       'The Lightning node answered with a preimage that does not fit.',

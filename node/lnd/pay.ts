@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { decodeInvoice } from '../bolt11.ts';
 import type { NodeHttp, NodeLines } from '../http.ts';
 import type { Msat } from '../msat.ts';
 import { NodeError, type PaymentRecord, type PaymentState, type PayOptions } from '../node.ts';
+import { paymentHashOf } from '../sha256.ts';
 import {
   balanceAnswer,
   GRPC,
@@ -160,8 +160,7 @@ function toState(payment: PaymentAnswer, paymentHash: string): PaymentState {
   if (payment.status === 'FAILED') return { kind: 'failed', reason: describeFailure(payment.failure_reason) };
   if (payment.status !== 'SUCCEEDED') return { kind: 'in-flight' };
   const preimage = payment.payment_preimage.toLowerCase();
-  const hashed = createHash('sha256').update(Buffer.from(preimage, 'hex')).digest('hex');
-  if (hashed !== paymentHash)
+  if (paymentHashOf(preimage) !== paymentHash)
     throw new NodeError('protocol', 'LND gave a preimage that does not belong to the hash.');
   return { kind: 'succeeded', preimage, amountMsat: payment.value_msat, feeMsat: payment.fee_msat };
 }

@@ -1,6 +1,7 @@
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { MAX_MEMO_BYTES, signInvoice } from '../bolt11.ts';
 import { msat, ZERO_MSAT } from '../msat.ts';
+import { paymentHashOf } from '../sha256.ts';
 import { announce, type Core, mergePage, nowSecOf, type Peer } from './core.ts';
 import type { OpenInvoice } from './open-invoices.ts';
 import {
@@ -29,7 +30,7 @@ const ADD_INDEX_BLOCK = 10_000;
 export function addInvoice(core: Core, peer: Peer, wanted: NewInvoice): SignedInvoice {
   refuseUnlikeLnd(wanted);
   const addIndex = takeAddIndex(core, peer);
-  const paymentHash = wanted.paymentHash ?? sha256Hex(wanted.preimage ?? derive(peer, addIndex).preimage);
+  const paymentHash = wanted.paymentHash ?? paymentHashOf(wanted.preimage ?? derive(peer, addIndex).preimage);
   if (core.open.get(paymentHash) !== undefined || isSettledHash(core, wanted, paymentHash)) {
     throw new SimnetRefusal(STATUS.unknown, 'invoice with payment hash already exists');
   }
@@ -92,7 +93,7 @@ export function cancelInvoice(core: Core, peer: Peer, paymentHash: string): void
 
 /** Takes the payment that a hold invoice holds; repeating it is no error. @throws SimnetRefusal in LND's words. */
 export function settleInvoice(core: Core, peer: Peer, preimage: string): void {
-  const paymentHash = sha256Hex(preimage);
+  const paymentHash = paymentHashOf(preimage);
   const invoice = findInvoice(core, peer, paymentHash);
   if (invoice === undefined) throw new SimnetRefusal(STATUS.unknown, 'unable to locate invoice');
   if (invoice.state === 'settled') return;
@@ -201,10 +202,6 @@ function isSettledHash(
 function derive(peer: Peer, addIndex: number): { preimage: string; paymentSecret: string } {
   const bytes = createHmac('sha512', peer.invoiceSecret).update(String(addIndex)).digest('hex');
   return { preimage: bytes.slice(0, 64), paymentSecret: bytes.slice(64) };
-}
-
-function sha256Hex(hex: string): string {
-  return createHash('sha256').update(Buffer.from(hex, 'hex')).digest('hex');
 }
 
 function isSigned(invoice: SimnetInvoice): invoice is SignedInvoice {
