@@ -1,6 +1,6 @@
 import type { ClientHttp2Session } from 'node:http2';
 import { ExchangeCut, type ExchangeLimits } from './bounded-answer.ts';
-import { type ConnectOptions, createConnector } from './connect.ts';
+import { type ConnectOptions, codeOf, createConnector } from './connect.ts';
 import { busyNode, explainExchange } from './explain-exchange.ts';
 import { createSessions } from './grpc/sessions.ts';
 import { frameOf, type GrpcAnswer, UnaryCall } from './grpc/unary-call.ts';
@@ -74,9 +74,14 @@ export function createNodeGrpc(options: NodeGrpcOptions): NodeGrpc {
         const isSilent = error.reason === 'over' || nowMs() - used.sinceMs >= SILENCE_MS;
         if (isSilent) sessions.retire(used.session);
       };
+      const fail = (error: Error): void => {
+        // Node leaves a session open that has no numbers left for calls.
+        if (used !== undefined && codeOf(error) === 'ERR_HTTP2_OUT_OF_STREAMS') sessions.retire(used.session);
+        reject(error);
+      };
       const limits: ExchangeLimits = { timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal };
       const request = { headers: { ...common, ':path': path }, frame: frameOf(message) };
-      const call = new UnaryCall(request, limits, { resolve, reject, abort });
+      const call = new UnaryCall(request, limits, { resolve, reject: fail, abort });
       // It was given up before it began.
       if (call.isOver) return;
       const start = (session: ClientHttp2Session): void => {

@@ -1,6 +1,5 @@
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2';
 import { BoundedAnswer, type ExchangeLimits, type Waiting } from '../bounded-answer.ts';
-import { codeOf } from '../connect.ts';
 import { NodeError } from '../node.ts';
 
 /** What a server answered. */
@@ -76,11 +75,7 @@ export class UnaryCall {
       .on('trailers', (trailers) => {
         this.#trailers = trailers;
       })
-      .on('error', (error) => {
-        // Node leaves a session open that has no numbers left for calls.
-        if (codeOf(error) === 'ERR_HTTP2_OUT_OF_STREAMS') session.close();
-        this.fail(error);
-      })
+      .on('error', (error) => this.fail(error))
       .on('close', () => this.#finish())
       .end(this.#request.frame);
   }
