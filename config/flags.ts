@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { bareHost } from '../node/bare-host.ts';
 import { parseLndConnect } from '../node/lndconnect.ts';
 import { NodeError } from '../node/node.ts';
 import { parseRedisUrl } from './redis-url.ts';
@@ -142,7 +143,7 @@ function parsePort(value: string): number {
 }
 
 function parseHost(value: string): string {
-  const bare = value.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  const bare = bareHost(value).toLowerCase();
   if (/^[a-z0-9.:-]{1,253}$/.test(bare)) return bare;
   throw new InvalidArgumentError('An address is an IP address or a host name, without a port.');
 }

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { z } from 'zod';
+import { bareHost } from '../node/bare-host.ts';
 import { type Refused, reference, written } from './values.ts';
 
 /** A server of Redis. */
@@ -82,7 +83,7 @@ function readServer(value: string, defaultPort: number): RedisServer | undefined
   const parts = /^(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::(\d{1,5}))?$/.exec(value);
   const [, written = '', digits] = parts ?? [];
   const port = digits === undefined ? defaultPort : Number(digits);
-  const host = written.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  const host = bareHost(written).toLowerCase();
   if (host === '' || port < 1 || port > 65_535) return undefined;
   return written.startsWith('[') && isIP(host) !== 6 ? undefined : { host, port };
 }

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { checkServerIdentity, createSecureContext, type PeerCertificate } from 'node:tls';
 import { buildConnector } from 'undici';
+import { bareHost } from './bare-host.ts';
 import { NodeError } from './node.ts';
 import { connectThrough, type SocksProxy } from './socks.ts';
 
@@ -60,8 +61,7 @@ export function createConnector(
   hostname: string,
   protocol: 'http/1.1' | 'h2' = 'http/1.1',
 ): buildConnector.connector {
-  // An IPv6 address stands in brackets in a URL, and without them in a certificate.
-  const trust = createTrust(options, hostname.replace(/^\[(.*)\]$/, '$1'), protocol);
+  const trust = createTrust(options, bareHost(hostname), protocol);
   const open: buildConnector.connector = (target, callback) => {
     const { socksProxy, timeoutMs } = options;
     if (socksProxy === undefined) {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { SocksClient } from 'socks';
+import { bareHost } from './bare-host.ts';
 import { NodeError } from './node.ts';
 
 /** A SOCKS5 proxy, Tor's for instance. */
@@ -26,7 +27,7 @@ export function parseSocksProxy(text: string): SocksProxy {
   }
   const password = decode(url.password);
   return {
-    host: bare(url.hostname),
+    host: bareHost(url.hostname),
     port: url.port === '' ? DEFAULT_PORT : Number(url.port),
     ...(url.username === '' ? {} : { userName: decode(url.username) }),
     ...(password === '' ? {} : { password }),
@@ -53,7 +54,7 @@ export async function connectThrough(
         ...(userName === undefined ? {} : { userId: userName, password: password ?? '' }),
       },
       command: 'connect',
-      destination: { host: bare(to.host), port: to.port },
+      destination: { host: bareHost(to.host), port: to.port },
       timeout: timeoutMs,
       set_tcp_nodelay: true,
     });
@@ -70,10 +71,6 @@ export async function connectThrough(
 /** The library's words, which say what the proxy answered; never what it sent. */
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 120) : 'unknown';
-}
-
-function bare(hostname: string): string {
-  return hostname.replace(/^\[(.*)\]$/, '$1');
 }
 
 function decode(text: string): string {

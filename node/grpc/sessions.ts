@@ -1,6 +1,7 @@
 import { type ClientHttp2Session, connect } from 'node:http2';
 import { TLSSocket } from 'node:tls';
 import type { buildConnector } from 'undici';
+import { bareHost } from '../bare-host.ts';
 import { NodeError } from '../node.ts';
 
 /** The one HTTP/2 connection to a server, opened when it is needed and again when it has ended. */
@@ -104,8 +105,7 @@ function connectionClosed(): NodeError {
 
 function connectTo(url: URL, connector: buildConnector.connector): Promise<TLSSocket> {
   const { host, protocol, port } = url;
-  // An IPv6 address stands in brackets in a URL, and without them elsewhere.
-  const hostname = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  const hostname = bareHost(url.hostname);
   return new Promise((resolve, reject) => {
     connector({ host, hostname, protocol, port }, (...[error, socket]) => {
       if (error !== null) {

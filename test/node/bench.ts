@@ -51,32 +51,16 @@ export async function openInProcessBench(): Promise<SimulatedBench> {
   };
 }
 
-/** The LND adapter over real sockets to the network's LND surface. */
-export async function openLndBench(): Promise<SimulatedBench> {
+/**
+ * The LND adapter over real sockets to the network's LND surface.
+ * @param invoices - the interface that the receiver's invoices are asked for at
+ */
+export async function openLndBench(invoices: 'rest' | 'grpc'): Promise<SimulatedBench> {
   const net = openTestNet();
   const { simnet, nowMs } = net;
   const server = await serveLndRest(simnet, { host: '127.0.0.1', port: 0, nowMs });
-  const node = connect(simnet, server.url, 'gateway', nowMs);
-  const payer = connect(simnet, server.url, 'default', nowMs);
-  return {
-    ...controls(net),
-    node,
-    payer,
-    async close() {
-      await Promise.all([node.close(), payer.close()]);
-      await server.close();
-      simnet.close();
-    },
-  };
-}
-
-/** The same, with the receiver's invoices made over gRPC. */
-export async function openLndGrpcBench(): Promise<SimulatedBench> {
-  const net = openTestNet();
-  const { simnet, nowMs } = net;
-  const server = await serveLndRest(simnet, { host: '127.0.0.1', port: 0, nowMs });
-  const grpc = await serveSimnetGrpc(simnet);
-  const ways = { grpcUrl: grpc.url, tlsCertPem: TLS_CERT };
+  const grpc = invoices === 'grpc' ? await serveSimnetGrpc(simnet) : undefined;
+  const ways = grpc === undefined ? {} : { grpcUrl: grpc.url, tlsCertPem: TLS_CERT };
   const node = connect(simnet, server.url, 'gateway', nowMs, ways);
   const payer = connect(simnet, server.url, 'default', nowMs);
   return {
@@ -85,7 +69,7 @@ export async function openLndGrpcBench(): Promise<SimulatedBench> {
     payer,
     async close() {
       await Promise.all([node.close(), payer.close()]);
-      await Promise.all([server.close(), grpc.close()]);
+      await Promise.all([server.close(), grpc?.close()]);
       simnet.close();
     },
   };

@@ -1,6 +1,6 @@
 import { nodeContract } from '../contract/node.contract.ts';
-import { openInProcessBench, openLndBench, openLndGrpcBench } from './bench.ts';
+import { openInProcessBench, openLndBench } from './bench.ts';
 
 nodeContract('simulated node in process', openInProcessBench);
-nodeContract('LND client over the LND surface', openLndBench);
-nodeContract('LND client with invoices over gRPC, on the LND surface', openLndGrpcBench);
+nodeContract('LND client over the LND surface', () => openLndBench('rest'));
+nodeContract('LND client with invoices over gRPC, on the LND surface', () => openLndBench('grpc'));

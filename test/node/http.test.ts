@@ -13,6 +13,7 @@ import {
   addInvoiceAnswer,
   base64,
   HASH,
+  INFO,
   invoice,
   json,
   lines,
@@ -155,22 +156,14 @@ describe('a hostile or broken node', () => {
 });
 
 describe('TLS', () => {
-  const info = json(200, {
-    identity_pubkey: `02${'ab'.repeat(32)}`,
-    alias: 'alice',
-    block_height: 1,
-    synced_to_chain: true,
-    chains: [{ chain: 'bitcoin', network: 'regtest' }],
-  });
-
   test('the pinned certificate is accepted, whatever name it bears', async () => {
-    await withNode(info, async (node) => assert.equal((await node.info()).alias, 'alice'), {
+    await withNode(INFO, async (node) => assert.equal((await node.info()).alias, 'alice'), {
       tlsCertPem: TLS_CERT,
     });
   });
 
   test('any other certificate is refused, and so is one that nobody pinned', async () => {
-    await withTls(info, async (url) => {
+    await withTls(INFO, async (url) => {
       for (const pin of [{ tlsCertPem: OTHER_TLS_CERT }, {}]) {
         const node = createLndNode({ url, macaroon: MACAROON, ...pin });
         await rejectsWith(node.info(), 'unreachable');
@@ -180,7 +173,7 @@ describe('TLS', () => {
   });
 
   test('a certificate that was renewed is read again from where it was pinned, and from nowhere else', async () => {
-    await withTls(info, async (url) => {
+    await withTls(INFO, async (url) => {
       let file = OTHER_TLS_CERT;
       let reads = 0;
       const rereadTlsCert = () => {

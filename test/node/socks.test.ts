@@ -6,17 +6,9 @@ import { NodeError } from '../../node/node.ts';
 import { parseSocksProxy } from '../../node/socks.ts';
 import { rejectsWith, take } from '../contract/node.contract.ts';
 import { eventually } from '../support/eventually.ts';
-import { json, MACAROON, settled, withHttp, withTls } from './lnd/fake-lnd.ts';
+import { INFO, json, MACAROON, settled, withHttp, withTls } from './lnd/fake-lnd.ts';
 import { OTHER_TLS_CERT, TLS_CERT } from './lnd/tls.ts';
 import { type Hostility, openProxy, type TestProxy } from './socks-proxy.ts';
-
-const INFO = json(200, {
-  identity_pubkey: `02${'ab'.repeat(32)}`,
-  alias: 'alice',
-  block_height: 1,
-  synced_to_chain: true,
-  chains: [{ chain: 'bitcoin', network: 'regtest' }],
-});
 
 /** Nothing on this machine or in its resolver knows it: only the proxy does. */
 const ONION = `${'a'.repeat(55)}d.onion`;

@@ -88,6 +88,15 @@ export function status(code: number, message: string, http = 500): Answer {
   return json(http, { code, message, details: [] });
 }
 
+/** What `/v1/getinfo` answers. */
+export const INFO: Answer = json(200, {
+  identity_pubkey: `02${'ab'.repeat(32)}`,
+  alias: 'alice',
+  block_height: 1,
+  synced_to_chain: true,
+  chains: [{ chain: 'bitcoin', network: 'regtest' }],
+});
+
 export function lines(...messages: object[]): Answer {
   return (_request, response) =>
     void response.end(messages.map((message) => `${spaced(message)}\n`).join(''));

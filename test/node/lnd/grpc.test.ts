@@ -15,6 +15,7 @@ import {
   ASKED,
   base64,
   HASH,
+  INFO,
   invoice,
   json,
   MACAROON,
@@ -28,13 +29,6 @@ import {
 import { readInvoice } from './simnet-grpc.ts';
 import { TLS_CERT } from './tls.ts';
 
-const INFO = json(200, {
-  identity_pubkey: `02${'ab'.repeat(32)}`,
-  alias: 'alice',
-  block_height: 1,
-  synced_to_chain: true,
-  chains: [{ chain: 'bitcoin', network: 'regtest' }],
-});
 /** `lnrpc.GetStateResponse` with SERVER_ACTIVE. */
 const ACTIVE = Buffer.from('0804', 'hex');
 const NEVER: Answer = () => assert.fail('asked over REST');
