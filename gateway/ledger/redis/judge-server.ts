@@ -34,6 +34,7 @@ export interface ServerFinding {
     | 'snapshot-failed'
     | 'append-failed'
     | 'replicas'
+    | 'some-replicas'
     | 'cluster-state'
     | 'not-seen';
   /** One sentence that begins with the server. */
@@ -116,6 +117,17 @@ const JUDGES: Readonly<Record<ServerFinding['code'], Judge>> = {
       'start the replicas (`replicaof`), or set `wait` to what there is',
     );
   },
+  'some-replicas': ({ server, info }, { kind, waitReplicas }) => {
+    const connected = Number(info.get('connected_slaves') ?? waitReplicas);
+    if (kind === 'single' || waitReplicas === 0 || connected <= waitReplicas) return undefined;
+    return {
+      message:
+        `${server} has ${connected} replicas, and payments are acknowledged by ${waitReplicas}: a master that hangs and wakes up again ` +
+        'may have one acknowledged while another replica is made the master, and that payment is forgotten',
+      remedy: `\`wait: { replicas: ${connected} }\` in the store; payments then wait while one of them is away`,
+      serious: false,
+    };
+  },
   'cluster-state': ({ server, cluster }) => {
     const state = cluster?.get('cluster_state') ?? 'ok';
     const assigned = Number(cluster?.get('cluster_slots_assigned') ?? 16_384);
@@ -145,6 +157,7 @@ const CODES: readonly ServerFinding['code'][] = [
   'snapshot-failed',
   'append-failed',
   'replicas',
+  'some-replicas',
   'cluster-state',
   'not-seen',
 ];

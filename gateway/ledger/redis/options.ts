@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import type { ClusterOptions, RedisOptions } from 'ioredis';
 import type { RedisStoreConfig, RedisTlsConfig } from '../../../config/config.ts';
+import { SwitchingConnector } from './sentinel-connector.ts';
 
 /** Bounds of the pauses between tries to connect, ms. */
 const FIRST_PAUSE_MS = 50;
@@ -40,9 +41,8 @@ export function redisOptions(config: RedisStoreConfig, random: () => number): Re
       ...(reach.sentinelPassword !== undefined && { sentinelPassword: reach.sentinelPassword }),
       sentinelCommandTimeout: commandTimeoutMs,
       sentinelRetryStrategy: (tries: number) => pauseMs(tries, random),
-      // Connections to the sentinels that tell of a failover, also when the old master hangs and closes nothing.
-      failoverDetector: true,
       sentinelReconnectStrategy: (tries: number) => pauseMs(tries + 4, random),
+      Connector: SwitchingConnector,
       connectTimeout: connectTimeoutMs,
       ...(tls !== undefined && { enableTLSForSentinelMode: true, sentinelTLS: tls }),
     }),

@@ -68,6 +68,16 @@ test('with replicas that acknowledge, a second of the disk is no loss, but there
   assert.deepEqual(codes(facts({ connected_slaves: '0' }), demands), ['replicas']);
 });
 
+test('replicas of which only some acknowledge are said, and refuse nothing: whoever has all of them wait sells less often', () => {
+  const demands: ServerDemands = { kind: 'sentinel', waitReplicas: 1 };
+  const [finding] = judgeServer(facts({ connected_slaves: '2' }), demands);
+  assert.equal(finding?.code, 'some-replicas');
+  assert.equal(finding.serious, false);
+  assert.match(finding.remedy, /`wait: \{ replicas: 2 \}`/);
+  assert.deepEqual(codes(facts({ connected_slaves: '2' }), { kind: 'sentinel', waitReplicas: 2 }), []);
+  assert.deepEqual(codes(facts({ connected_slaves: '2' })), []);
+});
+
 test('a Cluster is looked at as one', () => {
   const demands: ServerDemands = { kind: 'cluster', waitReplicas: 0 };
   const info = { cluster_enabled: '1' };

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, type TestContext, test } from 'node:test';
+import { Cluster, type Redis } from 'ioredis';
+import type { RedisStoreConfig } from '../../config/config.ts';
+import { closeRedis, connectRedis } from '../../gateway/ledger/redis/connect.ts';
+import { eventually } from '../support/eventually.ts';
+import { type RedisSentinel, startRedisSentinel } from '../support/redis-sentinel.ts';
+import { type RedisServer, redisStoreConfig, startRedis } from '../support/redis-server.ts';
+import { type Relay, startRelay } from '../support/relay.ts';
+
+/** Longer than a client waits between two tries to connect, ms: it asks the sentinels nearly all the time. */
+const SLOW_ASKING_MS = 1_500;
+
+let sentinel: RedisSentinel;
+
+before(async () => {
+  sentinel = await startRedisSentinel();
+});
+
+after(async () => {
+  await sentinel.stop();
+});
+
+function configOf(sentinels: readonly { readonly host: string; readonly port: number }[]): RedisStoreConfig {
+  return redisStoreConfig({ kind: 'sentinel', sentinels, master: sentinel.name });
+}
+
+async function connected(t: TestContext, config: RedisStoreConfig): Promise<Redis> {
+  const client = await connectRedis(config);
+  assert.ok(!(client instanceof Cluster));
+  t.after(() => closeRedis(client));
+  return client;
+}
+
+/** How many clients listen to a sentinel. */
+async function ears(at: RedisServer): Promise<number> {
+  const list = String(await at.call('CLIENT', 'LIST'));
+  return (list.match(/cmd=subscribe/g) ?? []).length;
+}
+
+async function untilEars(count: number): Promise<void> {
+  for (const one of sentinel.sentinels)
+    await eventually(
+      () => ears(one),
+      (found) => found === count,
+    );
+}
+
+async function untilWrites(client: Redis): Promise<void> {
+  await eventually(
+    () => client.set('a', '1').catch(() => undefined),
+    (answer) => answer === 'OK',
+  );
+}
+
+async function relays(t: TestContext): Promise<readonly Relay[]> {
+  const started = await Promise.all(sentinel.sentinels.map(startRelay));
+  t.after(() => Promise.all(started.map((relay) => relay.stop())));
+  return started;
+}
+
+test('a failover that is told of while the client asks for the master is followed', async (t) => {
+  const between = await relays(t);
+  const client = await connected(t, configOf(between));
+  const old = await sentinel.master();
+  for (const relay of between) relay.delay(SLOW_ASKING_MS);
+  await sentinel.killMaster();
+  for (const relay of between) relay.delay(0);
+  await untilWrites(client);
+  assert.notEqual(client.stream.remotePort, old.port);
+  await old.start();
+});
+
+test('a connection to a master that hangs ends when another is chosen, without a command that waits for it', async (t) => {
+  const client = await connected(t, configOf(sentinel.sentinels));
+  await untilEars(1);
+  const hung = await sentinel.master();
+  const closed = once(client, 'close');
+  hung.pause();
+  t.after(() => hung.resume());
+  await closed;
+  await untilWrites(client);
+  assert.notEqual(client.stream.remotePort, hung.port);
+});
+
+test('nobody listens to the sentinels for a connection that is over, whoever ended it', async (t) => {
+  const client = await connected(t, configOf(sentinel.sentinels));
+  await untilWrites(client);
+  await untilEars(1);
+  // As the bus has them: it ends with its connection.
+  const alone = client.duplicate({ retryStrategy: null });
+  await alone.connect();
+  await untilEars(2);
+  const ended = once(alone, 'end');
+  await (await sentinel.master()).call('CLIENT', 'KILL', 'ID', String(await alone.client('ID')));
+  await ended;
+  await untilEars(1);
+  await closeRedis(client);
+  await untilEars(0);
+});
+
+test('a failover of another master that the sentinels watch is not ours', async (t) => {
+  const client = await connected(t, configOf(sentinel.sentinels));
+  await untilWrites(client);
+  await untilEars(1);
+  const [other, replica] = await watchAnother(t);
+  let isClosed = false;
+  client.once('close', () => {
+    isClosed = true;
+  });
+  await sentinel.sentinels[0]?.call('SENTINEL', 'FAILOVER', 'other-master');
+  for (const one of sentinel.sentinels)
+    await eventually(
+      async () => String(await one.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'other-master')),
+      (address) => address.endsWith(String(replica.port)) && !address.endsWith(String(other.port)),
+    );
+  assert.equal(await client.set('a', '2'), 'OK');
+  assert.equal(isClosed, false);
+});
+
+async function watchAnother(t: TestContext): Promise<readonly [RedisServer, RedisServer]> {
+  const other = await startRedis();
+  t.after(() => other.stop());
+  const replica = await startRedis({ lines: [`replicaof ${other.host} ${other.port}`] });
+  t.after(() => replica.stop());
+  await eventually(
+    async () => String(await other.call('INFO', 'replication')),
+    (info) => info.includes('state=online'),
+  );
+  for (const one of sentinel.sentinels)
+    await one.call('SENTINEL', 'MONITOR', 'other-master', other.host, String(other.port), '2');
+  t.after(() => Promise.all(sentinel.sentinels.map((one) => one.call('SENTINEL', 'REMOVE', 'other-master'))));
+  for (const one of sentinel.sentinels)
+    await eventually(
+      async () => String(await one.call('SENTINEL', 'MASTER', 'other-master')),
+      (known) => /num-slaves,1,num-other-sentinels,2/.test(known),
+    );
+  return [other, replica];
+}
+
+test('a sentinel that is away is tried again, and nothing is written about it', async (t) => {
+  const wrote = t.mock.method(console, 'error', () => {});
+  const between = await relays(t);
+  const client = await connected(t, configOf(between));
+  await untilEars(1);
+  const [lost] = sentinel.sentinels;
+  const [way] = between;
+  assert.ok(lost && way);
+  const before = way.connections();
+  await lost.kill();
+  await eventually(way.connections, (count) => count >= before + 3);
+  assert.equal(await client.set('a', '3'), 'OK');
+  assert.equal(wrote.mock.callCount(), 0);
+  await lost.start();
+  await untilEars(1);
+});
