@@ -69,7 +69,7 @@ test('a failover that is told of while the client asks for the master is followe
   for (const relay of between) relay.delay(0);
   await untilWrites(client);
   assert.notEqual(client.stream.remotePort, old.port);
-  await old.start();
+  await sentinel.rejoin(old);
 });
 
 test('a connection to a master that hangs ends when another is chosen, without a command that waits for it', async (t) => {

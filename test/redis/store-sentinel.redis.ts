@@ -47,7 +47,7 @@ test('redis sentinel: the epoch counts when a replica has it, so that a failover
         ),
       (isRight) => isRight,
     );
-    if (failover === 0) await master.start();
+    if (failover === 0) await sentinel.rejoin(master);
   }
 });
 

@@ -13,12 +13,14 @@ export interface RedisSentinel {
   failover(): Promise<RedisServer>;
   /** Kills the master, and waits until the sentinels have promoted a replica. @returns the new master */
   killMaster(): Promise<RedisServer>;
+  /** Starts a master again that was killed, and waits until it is a replica of the new one: it comes back empty, and must lead nobody. */
+  rejoin(server: RedisServer): Promise<void>;
   stop(): Promise<void>;
 }
 
 const NAME = 'test-master';
 /** A master that is silent for so long is down, ms. */
-const DOWN_AFTER_MS = 1_000;
+const DOWN_AFTER_MS = 2_000;
 
 /** Starts all six on free ports; the sentinels know each other and the replicas when this resolves. */
 export async function startRedisSentinel(
@@ -46,14 +48,14 @@ export async function startRedisSentinel(
     throw error;
   }
   const master = (): Promise<RedisServer> => masterOf(servers, sentinels);
+  /** One sentinel leads a failover, and names the new master before the end of it: until then it takes what is new for wrong. */
   const promoted = async (before: RedisServer): Promise<RedisServer> => {
-    await eventually(
-      async () => {
-        const now = await master();
-        return now !== before && String(await now.call('INFO', 'replication')).includes('role:master');
-      },
-      (isPromoted) => isPromoted,
-    );
+    for (const sentinel of sentinels)
+      await eventually(
+        async () => pairs(await asked(sentinel, 'SENTINEL', 'MASTER', NAME)),
+        (known) => known.get('port') !== String(before.port) && known.get('flags') === 'master',
+      );
+    await untilFollowed(await master(), servers);
     return master();
   };
   return {
@@ -70,6 +72,10 @@ export async function startRedisSentinel(
       const before = await master();
       await before.kill();
       return promoted(before);
+    },
+    async rejoin(server) {
+      await server.start();
+      await untilFollowed(await master(), servers);
     },
     stop,
   };
@@ -91,6 +97,20 @@ async function untilKnowsAll(sentinel: RedisServer): Promise<void> {
     async () => pairs(await sentinel.call('SENTINEL', 'MASTER', NAME)),
     (known) => known.get('num-slaves') === '2' && known.get('num-other-sentinels') === '2',
   );
+}
+
+/** Waits until all servers that are well have what the master has. */
+async function untilFollowed(master: RedisServer, servers: readonly RedisServer[]): Promise<void> {
+  const others = servers.filter((server) => server !== master && server.running && !server.paused);
+  await eventually(
+    async () => String(await asked(master, 'INFO', 'replication')),
+    (info) => (info.match(/state=online/g) ?? []).length === others.length,
+  );
+}
+
+/** Sentinel closes the connections to servers whose role changes, that of a test too. */
+function asked(server: RedisServer, ...command: string[]): Promise<unknown> {
+  return server.call(...command).catch(() => []);
 }
 
 async function masterOf(
