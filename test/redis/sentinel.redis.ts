@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { after, before, type TestContext, test } from 'node:test';
 import { Cluster, type Redis } from 'ioredis';
 import type { RedisStoreConfig } from '../../config/config.ts';
@@ -138,6 +139,30 @@ async function watchAnother(t: TestContext): Promise<readonly [RedisServer, Redi
     );
   return [other, replica];
 }
+
+test('the user that the documentation gives to the sentinels may all that is needed there', async (t) => {
+  const master = await startRedis();
+  t.after(() => master.stop());
+  const documented = /^ {4}(user sluice on )>PASSWORD( &\+switch-master .*)$/m;
+  const [, begin, rights] = documented.exec(readFileSync('docs/redis.md', 'utf8')) ?? [];
+  const strict = await startRedis({
+    isSentinel: true,
+    lines: [
+      `sentinel monitor strict ${master.host} ${master.port} 1`,
+      `${begin}>sentinel-secret${rights}`,
+      'user default on nopass ~* &* +@all',
+    ],
+  });
+  t.after(() => strict.stop());
+  const reach = { kind: 'sentinel', sentinels: [strict], master: 'strict' } as const;
+  const login = { sentinelUsername: 'sluice', sentinelPassword: 'sentinel-secret' };
+  const client = await connected(t, redisStoreConfig({ ...reach, ...login }));
+  assert.equal(await client.set('a', '1'), 'OK');
+  await eventually(
+    () => ears(strict),
+    (found) => found === 1,
+  );
+});
 
 test('a sentinel that is away is tried again, and nothing is written about it', async (t) => {
   const wrote = t.mock.method(console, 'error', () => {});
