@@ -1,5 +1,5 @@
 import { holdsSignature, type Macaroon } from '../l402/macaroon.ts';
-import { deriveRootKey } from '../l402/root-key.ts';
+import { rootKeysOf } from '../l402/root-key.ts';
 
 /** The keys that this gateway mints and verifies with. Root keys are derived from them, never stored. */
 export interface Keyring {
@@ -14,11 +14,12 @@ export interface Keyring {
  * @param generation - of the store: a store that lost its claims has another, and with it every old credential is void
  */
 export function createKeyring(masterKeys: readonly Buffer[], generation: string): Keyring {
-  const [newest] = masterKeys;
+  const rootKeys = masterKeys.map((masterKey) => rootKeysOf(masterKey, generation));
+  const [newest] = rootKeys;
   if (newest === undefined) throw new Error('a keyring needs a master key');
   return {
-    mintingKey: (identifier) => deriveRootKey(newest, generation, identifier),
+    mintingKey: newest,
     holds: (macaroon) =>
-      masterKeys.some((key) => holdsSignature(deriveRootKey(key, generation, macaroon.identifier), macaroon)),
+      rootKeys.some((rootKeyOf) => holdsSignature(rootKeyOf(macaroon.identifier), macaroon)),
   };
 }

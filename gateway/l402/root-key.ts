@@ -9,16 +9,17 @@ const FINGERPRINT_DOMAIN = Buffer.from('sluice/key-fingerprint/v1');
 const MAX_GENERATION_BYTES = 255;
 
 /**
- * The root key of one macaroon, derived and never stored, so that an unpaid challenge costs no storage:
+ * Derives root keys: one for each macaroon, never stored, so that an unpaid challenge costs no storage. A root key is
  * `HMAC-SHA256(masterKey, "sluice/root-key/v1" ‖ uint8 length ‖ generation ‖ identifier)`. The length byte keeps a
  * generation from running into the identifier behind it: no two pairs give the same input.
  *
  * @param masterKey - 32 bytes
  * @param storeGeneration - the random text of the store, 1 to 255 bytes; a store that lost its claims gets a new one,
  *   and with it every macaroon minted before stops holding
+ * @returns the root key of a macaroon, by its encoded identifier
  * @throws L402Error `bad-key`
  */
-export function deriveRootKey(masterKey: Buffer, storeGeneration: string, identifier: Buffer): Buffer {
+export function rootKeysOf(masterKey: Buffer, storeGeneration: string): (identifier: Buffer) => Buffer {
   const generation = Buffer.from(storeGeneration, 'utf8');
   if (
     generation.length === 0 ||
@@ -27,7 +28,9 @@ export function deriveRootKey(masterKey: Buffer, storeGeneration: string, identi
   ) {
     throw new L402Error('bad-key', 'The store generation must be a text of 1 to 255 bytes.');
   }
-  return keyed(masterKey, [ROOT_KEY_DOMAIN, Uint8Array.of(generation.length), generation, identifier]);
+  requireMasterKey(masterKey);
+  const prefix = Buffer.concat([ROOT_KEY_DOMAIN, Uint8Array.of(generation.length), generation]);
+  return (identifier) => hmacSha256(masterKey, Buffer.concat([prefix, identifier]));
 }
 
 /**
@@ -36,15 +39,11 @@ export function deriveRootKey(masterKey: Buffer, storeGeneration: string, identi
  * @throws L402Error `bad-key`
  */
 export function keyFingerprint(masterKey: Buffer): string {
-  return keyed(masterKey, [FINGERPRINT_DOMAIN]).toString('hex');
+  requireMasterKey(masterKey);
+  return hmacSha256(masterKey, FINGERPRINT_DOMAIN).toString('hex');
 }
 
-function keyed(masterKey: Buffer, parts: readonly Uint8Array[]): Buffer {
-  if (masterKey.length !== MASTER_KEY_BYTES) {
-    throw new L402Error(
-      'bad-key',
-      `A master key has ${MASTER_KEY_BYTES} bytes, this one ${masterKey.length}.`,
-    );
-  }
-  return hmacSha256(masterKey, Buffer.concat(parts));
+function requireMasterKey({ length }: Buffer): void {
+  if (length === MASTER_KEY_BYTES) return;
+  throw new L402Error('bad-key', `A master key has ${MASTER_KEY_BYTES} bytes, this one ${length}.`);
 }
