@@ -18,6 +18,8 @@ export interface NodeGrpcOptions extends ConnectOptions {
   readonly timeoutMs: number;
   /** Calls under way at once; one more is refused as `busy`. */
   readonly concurrency: number;
+  /** How long a connection on which nothing happens is kept, ms. Default 30,000. */
+  readonly idleMs?: number;
   /** A clock that never goes back, ms. Default: `performance.now`. */
   readonly nowMs?: () => number;
 }
@@ -40,18 +42,21 @@ export interface NodeGrpc {
 const MAX_ANSWER_BYTES = 1024 * 1024;
 /** A caller that did not wait so long tells nothing about the connection. */
 const SILENCE_MS = 1_000;
+/** A firewall that forgets a connection would swallow the next call. */
+const DEFAULT_IDLE_MS = 30_000;
 
 /**
  * Opens a connection to a node's gRPC interface when it is needed. The protocol is "gRPC over HTTP/2", on Node's HTTP/2.
  * @throws NodeError `unreachable` for a URL, certificate or key that is none.
  */
 export function createNodeGrpc(options: NodeGrpcOptions): NodeGrpc {
-  const { timeoutMs, concurrency, nowMs = () => performance.now() } = options;
+  const { timeoutMs, concurrency, idleMs = DEFAULT_IDLE_MS, nowMs = () => performance.now() } = options;
   const url = URL.parse(options.url);
   if (url?.protocol !== 'https:') {
     throw new NodeError('unreachable', `The node's gRPC URL ${options.url} is not an https URL.`);
   }
-  const sessions = createSessions(url, createConnector(options, url.hostname, 'h2'), timeoutMs);
+  const connector = createConnector(options, url.hostname, 'h2');
+  const sessions = createSessions(url, connector, { longestCallMs: timeoutMs, idleMs });
   const common = {
     ...options.metadata,
     ':method': 'POST',

@@ -15,20 +15,23 @@ export interface Sessions {
   close(): void;
 }
 
-/** How long a connection without a call is kept, ms: a firewall that forgets it would swallow the next call. */
-const IDLE_MS = 30_000;
+/** When connections are let go. */
+export interface SessionTimes {
+  /** How long a call takes at most: so long after its retirement a connection that nobody has ended is cut, ms. */
+  readonly longestCallMs: number;
+  /** How long a connection on which nothing happens is kept, ms. */
+  readonly idleMs: number;
+}
+
 /** Announced; what is refused in any case is more than 64 headers, and nghttp2's own bound of 64 KB. */
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_HEADERS = 64;
 
-/**
- * Sessions with the server at `url`, over the connections that `connector` makes.
- * @param longestCallMs - how long a call takes at most: so long after its retirement a connection that nobody has ended is cut
- */
+/** Sessions with the server at `url`, over the connections that `connector` makes. */
 export function createSessions(
   url: URL,
   connector: buildConnector.connector,
-  longestCallMs: number,
+  { longestCallMs, idleMs }: SessionTimes,
 ): Sessions {
   const all = new Map<ClientHttp2Session, TLSSocket>();
   let current: ClientHttp2Session | undefined;
@@ -60,7 +63,7 @@ export function createSessions(
         if (current === session) current = undefined;
         all.delete(session);
       })
-      .setTimeout(IDLE_MS, () => retire(session));
+      .setTimeout(idleMs, () => retire(session));
     return session;
   };
 

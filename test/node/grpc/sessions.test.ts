@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import type { ClientHttp2Stream } from 'node:http2';
+import type { ClientHttp2Stream, Http2Session } from 'node:http2';
 import { describe, type TestContext, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { createNodeGrpc } from '../../../node/grpc.ts';
@@ -8,7 +8,16 @@ import { parseSocksProxy } from '../../../node/socks.ts';
 import { rejectsWith } from '../../contract/node.contract.ts';
 import { CERTIFICATE_ONE, CERTIFICATE_TWO } from '../../security/certificates.ts';
 import { eventually } from '../../support/eventually.ts';
-import { answered, CANCEL, framed, type GrpcReply, HEAD, openGrpc, silent } from '../lnd/fake-grpc.ts';
+import {
+  answered,
+  CANCEL,
+  framed,
+  type GrpcCallSeen,
+  type GrpcReply,
+  HEAD,
+  openGrpc,
+  silent,
+} from '../lnd/fake-grpc.ts';
 import { withTls } from '../lnd/fake-lnd.ts';
 import { OTHER_TLS_CERT, TLS_CERT } from '../lnd/tls.ts';
 import { openProxy } from '../socks-proxy.ts';
@@ -25,6 +34,8 @@ import {
   TIMEOUT_MS,
 } from './bench.ts';
 
+/** It may as well be over while a call is under way: that one goes on. */
+const IDLE_MS = 20;
 const PING = 6;
 const END_STREAM = 1;
 const END_HEADERS = 4;
@@ -51,6 +62,12 @@ function refuseFirst(socket: TLSSocket): void {
     ]);
   const head = [Buffer.of(0x88), field('content-type', 'application/grpc'), field('grpc-status', '5')];
   socket.write(frame(1, END_STREAM | END_HEADERS, 1, Buffer.concat(head)));
+}
+
+/** A connection that carries a call. */
+function sessionOf({ stream: { session } }: GrpcCallSeen): Http2Session {
+  assert.ok(session !== undefined);
+  return session;
 }
 
 /** Only a connection that is gone on its other side too can't be written to. */
@@ -167,6 +184,30 @@ describe('a connection', () => {
     assert.equal((await grpc.call(CALL)).status?.code, 0);
     assert.equal(fake.opened(), 2);
     await eventually(fake.sockets, (open) => open === 1);
+  });
+
+  test('that is idle is ended, and the next call opens another', async (t) => {
+    const ended = Promise.withResolvers<void>();
+    const look: GrpcReply = (call) => {
+      sessionOf(call).once('close', ended.resolve);
+      ECHO(call);
+    };
+    const { grpc, fake } = await openBench(t, look, { idleMs: IDLE_MS });
+    assert.equal((await grpc.call(CALL)).status?.code, 0);
+    await ended.promise;
+    assert.equal((await grpc.call(CALL)).status?.code, 0);
+    assert.equal(fake.opened(), 2);
+  });
+
+  test('that is idle under a slow call lets it end well, and carries no other', async (t) => {
+    const { grpc, fake } = await openBench(t, inTurn(silent, ECHO), { idleMs: IDLE_MS });
+    const slow = grpc.call(CALL);
+    const seen = await fake.nth(1);
+    await eventually(fake.left, (left) => left === 1);
+    assert.equal((await grpc.call(CALL)).status?.code, 0);
+    assert.equal(fake.opened(), 2);
+    answered(MESSAGE)(seen);
+    assert.equal((await slow).status?.code, 0);
   });
 
   test('is opened again when the server is back at its port', async (t) => {

@@ -40,6 +40,8 @@ export interface FakeGrpc {
   nth(count: number): Promise<GrpcCallSeen>;
   /** HTTP/2 connections so far. */
   opened(): number;
+  /** HTTP/2 connections to which the client has said goodbye. */
+  left(): number;
   /** Connections that are open now. */
   sockets(): number;
   /** Ends every connection as a server that shuts down does. */
@@ -106,6 +108,7 @@ export async function openGrpc(
   const sessions = new Set<ServerHttp2Session>();
   const sockets = new Set<Socket>();
   let opened = 0;
+  let left = 0;
   const server = createSecureServer({ cert: TLS_CERT, key: TLS_KEY, ...options });
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
@@ -114,7 +117,12 @@ export async function openGrpc(
   server.on('session', (session) => {
     opened += 1;
     sessions.add(session);
-    session.on('error', () => {}).on('close', () => sessions.delete(session));
+    session
+      .on('error', () => {})
+      .on('goaway', () => {
+        left += 1;
+      })
+      .on('close', () => sessions.delete(session));
   });
   server.on('stream', (stream, headers) => {
     void seeCall(stream, headers).then(
@@ -141,6 +149,7 @@ export async function openGrpc(
       return calls[count - 1] as GrpcCallSeen;
     },
     opened: () => opened,
+    left: () => left,
     sockets: () => sockets.size,
     goAway() {
       for (const session of sessions) session.close();
