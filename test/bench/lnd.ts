@@ -1,8 +1,8 @@
 /*
  * `npm run bench:lnd`: what selling through a real LND costs, one table from one run, on a private network of its own (needs lnd and btcd,
  * or Go). Absolute numbers belong to the machine; the ratios are what to quote.
- * Flags: --seconds N (each row of a round, default 4), --rounds N (default 5: medians are printed), --payments N (default 200),
- * --profile (the gateways leave .cpuprofile files in the current folder).
+ * Flags: --seconds N (each row of a round, default 4), --rounds N (default 5: medians are printed), --flood N (seconds of the flood without a
+ * pause, default 40), --payments N (default 200), --profile (the gateways leave .cpuprofile files in the current folder).
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -17,7 +17,7 @@ import type { LndGatewayOptions } from './lnd-gateway.ts';
 import { measureSettlements, payOnce } from './lnd-settlements.ts';
 import { hasWrk, load } from './load.ts';
 import { type Latencies, type PacedLoad, paced } from './paced.ts';
-import { median } from './statistics.ts';
+import { median, quantile } from './statistics.ts';
 
 const CONNECTIONS = 64;
 const PACE_PER_SEC = 50;
@@ -27,6 +27,8 @@ const POOL_SIZE = 500;
  * core for two seconds, and before that a challenge costs a fifth more.
  */
 const GATEWAY_WARM_UP_SEC = 25;
+/** The flood without a pause is read in parts of this length: the median of them is less of the machine's other work than one mean. */
+const SLICE_SEC = 2;
 /** LND is compiled already. */
 const LND_WARM_UP_SEC = 2;
 
@@ -34,12 +36,14 @@ const { values: flags } = parseArgs({
   options: {
     seconds: { type: 'string', default: '4' },
     rounds: { type: 'string', default: '5' },
+    flood: { type: 'string', default: '40' },
     payments: { type: 'string', default: '200' },
     profile: { type: 'boolean', default: false },
   },
 });
 const seconds = Number(flags.seconds);
 const rounds = Number(flags.rounds);
+const floodSec = Number(flags.flood);
 
 /** One line of the table: what one round measured. */
 interface Measured extends Latencies {
@@ -79,8 +83,8 @@ function lndRequest({ merchant }: RegtestNetwork): Target {
   };
 }
 
-async function flood(target: Target): Promise<Measured & { readonly requests: number }> {
-  const result = await load({ ...target, connections: CONNECTIONS, seconds });
+async function flood(target: Target, forSec = seconds): Promise<Measured & { readonly requests: number }> {
+  const result = await load({ ...target, connections: CONNECTIONS, seconds: forSec });
   return { ...result, perSec: result.requestsPerSec };
 }
 
@@ -150,19 +154,35 @@ async function measureRound(
   }
 }
 
-async function measureSubjects(
-  network: RegtestNetwork,
-  open: OpenGateway,
-): Promise<ReadonlyMap<string, readonly Measured[]>> {
+/** Has all subjects ready, measures them in turns, and prints. */
+async function measureSubjects(network: RegtestNetwork, open: OpenGateway): Promise<void> {
   const subjects: Ready[] = [];
   const results = new Map<string, Measured[]>();
   try {
     for (const subject of SUBJECTS) subjects.push(await warmUp(network, open, subject));
     for (let round = 0; round < rounds; round += 1) await measureRound(network, subjects, results);
+    print(results);
+    await measureLongFloods(network, subjects);
   } finally {
     for (const { gateway } of subjects) await gateway?.stop();
   }
-  return results;
+}
+
+/** In turns each gateway pays for what the others did to caches and heap; here it has the machine for as long as a real flood has it. */
+async function measureLongFloods(network: RegtestNetwork, subjects: readonly Ready[]): Promise<void> {
+  console.log(`\nOne flood of ${floodSec} s each, gateway CPU µs a challenge in parts of ${SLICE_SEC} s:`);
+  for (const { name, target, gateway } of subjects) {
+    if (gateway === undefined) continue;
+    const slices: number[] = [];
+    for (let atSec = 0; atSec < floodSec; atSec += SLICE_SEC) {
+      const { cpuMicros = 0 } = await observe(network, gateway, () => flood(target, SLICE_SEC));
+      slices.push(cpuMicros);
+    }
+    const of = (share: number): string => quantile(slices, share).toFixed(0);
+    console.log(
+      `${name.padEnd(40)}median ${of(0.5)}, a quarter below ${of(0.25)}, a quarter above ${of(0.75)}`,
+    );
+  }
 }
 
 function medianOf(runs: readonly Measured[]): Measured {
@@ -230,7 +250,7 @@ async function measureAll(network: RegtestNetwork, folder: string, upstream: str
   );
   // Before LND has made so many invoices that its first payment is hard to find: gateways with a new ledger look for it.
   await payOnce(network);
-  print(await measureSubjects(network, open));
+  await measureSubjects(network, open);
   console.log(`\nTop-ups, ${flags.payments} one after another, each by a payment of the other node:`);
   const gateway = await open({ invoices: 'rest', poolSize: 0 });
   try {
