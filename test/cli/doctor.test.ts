@@ -39,6 +39,12 @@ async function start(t: TestContext, { dir }: Pick<Shop, 'dir'>): Promise<Runnin
   return running;
 }
 
+/** A shop whose invoices are made over gRPC, at that address. */
+function configureGrpc(shop: Shop, grpcUrl: string): void {
+  writeFileSync(path.join(shop.dir, 'tls.cert'), TLS_CERT);
+  shop.configure([], `, grpcUrl: "${grpcUrl}", tlsCertFile: tls.cert`);
+}
+
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -96,22 +102,47 @@ test('an upstream that does not answer is a problem, one that answers 500 a warn
   assert.match(warned[0]?.message ?? '', /\(c\) answers HEAD with 502/);
 });
 
-test('the gRPC address of the node is tried, and named when nobody is there', async (t) => {
+test('the gRPC address of the node is tried, without the macaroon', async (t) => {
   const shop = await openShop(t);
   const grpc = await serveSimnetGrpc(shop.simnet);
   t.after(() => grpc.close());
-  writeFileSync(path.join(shop.dir, 'tls.cert'), TLS_CERT);
-  shop.configure([], `, grpcUrl: "${grpc.url}", tlsCertFile: tls.cert`);
+  configureGrpc(shop, grpc.url);
   const { stdout } = await run(shop.dir, ['doctor']);
-  assert.match(
-    stdout,
-    new RegExp(`^✓ node +${grpc.url} answers, too: invoices are made there, over gRPC$`, 'm'),
+  assert.match(stdout, new RegExp(`^✓ gRPC +${grpc.url} answers: invoices are made there$`, 'm'));
+  assert.deepEqual(
+    grpc.calls.map(({ path, headers }) => [path, headers['macaroon']]),
+    [['/lnrpc.State/GetState', undefined]],
   );
+});
 
+test('a gRPC address where nobody is does not keep the node from being asked over REST', async (t) => {
+  const shop = await openShop(t);
   const gone = await freePort();
-  shop.configure([], `, grpcUrl: "https://127.0.0.1:${gone}", tlsCertFile: tls.cert`);
+  configureGrpc(shop, `https://127.0.0.1:${gone}`);
+  const { ran, checks } = await examine(shop.dir);
+  assert.equal(ran.code, 1);
+  assert.deepEqual(problems(checks), [`gRPC: The node at 127.0.0.1:${gone} can't be reached (ECONNREFUSED)`]);
+  const ofNode = checks.filter(({ check }) => ['node', 'inbound', 'gRPC'].includes(check));
+  assert.deepEqual(
+    ofNode.map(({ check, status }) => `${status} ${check}`),
+    ['ok node', 'ok inbound', 'problem gRPC'],
+  );
+  assert.match(ofNode[0]?.message ?? '', /answers and is synced/);
+  assert.match(ofNode[2]?.remedy ?? '', /`node\.grpcUrl`/);
+});
+
+test('a REST address where nobody is does not keep the gRPC address from being tried', async (t) => {
+  const shop = await openShop(t);
+  const grpc = await serveSimnetGrpc(shop.simnet);
+  t.after(() => grpc.close());
+  configureGrpc(shop, grpc.url);
+  const gone = await freePort();
+  const yaml = path.join(shop.dir, 'sluice.yaml');
+  const text = readFileSync(yaml, 'utf8');
+  writeFileSync(yaml, text.replace(/\burl: "[^"]+"/, `url: "https://127.0.0.1:${gone}"`));
   const { checks } = await examine(shop.dir);
   assert.deepEqual(problems(checks), [`node: The node at 127.0.0.1:${gone} can't be reached (ECONNREFUSED)`]);
+  assert.equal(checks.find(({ check }) => check === 'gRPC')?.status, 'ok');
 });
 
 test('clocks that differ from the node and the upstream are named', async (t) => {

@@ -9,19 +9,15 @@ import { createConnector } from '../../../node/connect.ts';
 import { waysToLnd } from '../../../node/index.ts';
 import { BAKE_LINE } from '../../../node/lnd/macaroon-rights.ts';
 import { formatMsat, type Msat, maxMsat, ZERO_MSAT } from '../../../node/msat.ts';
-import {
-  type LightningNode,
-  type Liquidity,
-  NodeError,
-  type NodeErrorCode,
-  type NodeInfo,
-} from '../../../node/node.ts';
+import { type LightningNode, type Liquidity, NodeError, type NodeInfo } from '../../../node/node.ts';
 import { quotePrice } from '../../flow/quote-price.ts';
 import { openNodeBeside } from '../open-beside.ts';
 import { describeSeconds } from './describe-seconds.ts';
 import { type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
+import { checkGrpc } from './grpc.ts';
 import { checkDates } from './listeners.ts';
 import { checkMacaroon } from './macaroon.ts';
+import { diagnoseFailure } from './node-failure.ts';
 import { readDate, type SeenClock } from './upstreams.ts';
 
 /** What looking at the node gave. */
@@ -36,21 +32,6 @@ const CLOCK_TIMEOUT_MS = 5_000;
 const OLD_BLOCK_SEC = 2 * 3600;
 /** Fewer sales than this, and the channels are full, msat for msat. */
 const FEW_SALES = 10;
-
-/** What to do about each error that a node can give. */
-export const NODE_REMEDIES: Readonly<Record<NodeErrorCode, string>> = {
-  unreachable:
-    'look whether the node runs, whether `node.url` is its REST address (and `node.grpcUrl` its gRPC one), and whether tls.cert is its present one',
-  timeout: 'look whether the node is overloaded, or a firewall swallows what is sent',
-  'not-ready': 'unlock its wallet (`lncli unlock`) and wait until it is up (`lncli state`)',
-  unauthorized: `bake a macaroon with: ${BAKE_LINE}`,
-  rejected: 'read what the node says; its own log says more',
-  protocol:
-    'look whether `node.url` is the REST address of LND (port 8080), and `node.grpcUrl`, when it is set, its gRPC one (10009)',
-  'wrong-network': 'set `node.network` to the network that the node is on, or name another node',
-  'bad-invoice': 'look whether `node.url` is your own node',
-  busy: 'try again',
-};
 
 /** The Lightning node: keys and files, then the node itself, then what it can receive. */
 export async function checkNode(config: Config, nowMs: () => number): Promise<NodeFindings> {
@@ -76,7 +57,8 @@ export async function checkNode(config: Config, nowMs: () => number): Promise<No
     found.push(scribe('node').ok('the simulated network (play money) will be made at the first start'));
     return { found, clock: undefined };
   }
-  found.push(...(await askNode(config)));
+  const [asked, grpc] = await Promise.all([askNode(config), checkGrpc(node)]);
+  found.push(...asked, ...grpc);
   return { found, clock: await readClock(config, nowMs) };
 }
 
@@ -123,7 +105,7 @@ function checkCertificate(
 async function askNode(config: Config): Promise<readonly Diagnosis[]> {
   const say = scribe('node');
   try {
-    const opened = await openNodeBeside(config);
+    const opened = await openNodeBeside(withoutGrpc(config));
     try {
       const info = await opened.node.info({ signal: AbortSignal.timeout(TIMEOUT_MS) });
       return [...judgeInfo(config, info), ...(await checkReceivable(config, opened.node, info))];
@@ -131,9 +113,15 @@ async function askNode(config: Config): Promise<readonly Diagnosis[]> {
       await opened.close();
     }
   } catch (error) {
-    if (!(error instanceof NodeError)) throw error;
-    return [say.problem(error.message.replace(/\.$/, ''), NODE_REMEDIES[error.code])];
+    return [diagnoseFailure(say, error)];
   }
+}
+
+/** A node whose gRPC address is away can still be asked everything but for invoices: `checkGrpc` looks at that address. */
+function withoutGrpc(config: Config): Config {
+  if (config.node.type !== 'lnd') return config;
+  const { grpcUrl: _, ...node } = config.node;
+  return { ...config, node };
 }
 
 function* judgeInfo({ node }: Config, info: NodeInfo): Generator<Diagnosis> {
@@ -151,9 +139,6 @@ function* judgeInfo({ node }: Config, info: NodeInfo): Generator<Diagnosis> {
   yield info.blockHeight === 0
     ? say.ok(`${name} answers; whether it is synced, this macaroon may not ask`)
     : say.ok(`${name} answers and is synced, block ${info.blockHeight}`);
-  if (node.type === 'lnd' && node.grpcUrl !== undefined) {
-    yield say.ok(`${node.grpcUrl} answers, too: invoices are made there, over gRPC`);
-  }
   if (node.type === 'lnd' && node.network === undefined && info.network === 'mainnet') {
     yield say.ok('`node.network: mainnet` in the configuration would refuse any other node at that address');
   }

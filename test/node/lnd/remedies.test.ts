@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { NODE_REMEDIES } from '../../../gateway/cli/doctor/node.ts';
+import { NODE_REMEDIES } from '../../../gateway/cli/doctor/node-failure.ts';
 import { STATE_REMEDIES } from '../../../node/lnd/remedies.ts';
 import { NodeError } from '../../../node/node.ts';
 import { take } from '../../contract/node.contract.ts';
