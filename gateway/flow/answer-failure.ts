@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { ServiceConfig } from '../../config/config.ts';
 import { GatewayError, toErrorAnswer } from '../errors.ts';
 import type { ForwardOutcome, UpstreamFailurePhase } from '../proxy/forward.ts';
 import { corsHeaders } from './cors.ts';
@@ -27,33 +28,47 @@ const FAILURES: Record<UpstreamFailurePhase, () => GatewayError> = {
     ),
 };
 
-/** Answers a request whose upstream gave no response; does nothing when one has begun or the client is gone. */
-export function answerFailure(exchange: Exchange, forwarded: ForwardOutcome): void {
-  if (forwarded.kind === 'upstream-failed') answerError(exchange, FAILURES[forwarded.phase]());
-  if (forwarded.kind === 'body-too-large' && forwarded.when !== 'reset')
-    answerError(exchange, bodyTooLarge(exchange));
+/**
+ * Answers a request whose upstream gave no response; does nothing when one has begun or the client is gone.
+ * @param beside - headers of the answer that tell who paid what is left
+ */
+export function answerFailure(
+  { res, config, service }: Exchange,
+  forwarded: ForwardOutcome,
+  beside: readonly string[] = [],
+): void {
+  const error = failureOf(service, forwarded);
+  if (error !== undefined) sendError(res, error, config.corsOrigins, beside);
+}
+
+function failureOf(service: ServiceConfig, forwarded: ForwardOutcome): GatewayError | undefined {
+  if (forwarded.kind === 'upstream-failed') return FAILURES[forwarded.phase]();
+  return forwarded.kind === 'body-too-large' && forwarded.when !== 'reset'
+    ? bodyTooLarge(service)
+    : undefined;
 }
 
 /** What a request body over the service's bound is answered with. */
-export function bodyTooLarge(exchange: Exchange): GatewayError {
-  const { maxBodyBytes } = exchange.service;
+export function bodyTooLarge({ maxBodyBytes }: Pick<ServiceConfig, 'maxBodyBytes'>): GatewayError {
   return new GatewayError(
     'body-too-large',
     `The request body is over the ${maxBodyBytes} bytes that this service takes.`,
   );
 }
 
-function answerError({ res, config }: Exchange, error: GatewayError): void {
-  sendError(res, error, config.corsOrigins);
-}
-
 /**
  * Writes an error as the answer, unless another one has begun.
  * @param corsOrigins - who may read it from a page of another origin: without that, a script sees a network failure
+ * @param beside - headers that it has beside its own
  */
-export function sendError(res: ServerResponse, error: unknown, corsOrigins: readonly string[]): void {
+export function sendError(
+  res: ServerResponse,
+  error: unknown,
+  corsOrigins: readonly string[],
+  beside: readonly string[] = [],
+): void {
   if (res.headersSent || res.destroyed) return;
   const { status, headers, body } = toErrorAnswer(error);
-  res.writeHead(status, [...headers, ...corsHeaders(res.req, corsOrigins)]);
+  res.writeHead(status, [...headers, ...beside, ...corsHeaders(res.req, corsOrigins)]);
   res.end(body);
 }

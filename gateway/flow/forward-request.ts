@@ -159,6 +159,14 @@ function isRefused(
   return metered.discarded !== undefined;
 }
 
+/** The price, and what is left on the account; `refunded`: what this request took is back. */
+export function balanceHeaders(service: ServiceConfig, charge: Charge, refunded: boolean): string[] {
+  const headers = ['L402-Price', compile(service).priceText];
+  const balanceMsat = shownBalanceMsat(charge, refunded);
+  if (balanceMsat !== undefined) headers.push('L402-Balance-Msat', String(balanceMsat));
+  return headers;
+}
+
 /** What a paid response says beside the upstream's own headers. */
 export function paidHeaders(
   exchange: Exchange,
@@ -167,9 +175,7 @@ export function paidHeaders(
   upstreamHeaders: readonly string[],
 ): string[] {
   const { service, req, config } = exchange;
-  const headers = ['L402-Price', compile(service).priceText];
-  const balanceMsat = shownBalanceMsat(charge, !isCharged(service.chargeOn, status));
-  if (balanceMsat !== undefined) headers.push('L402-Balance-Msat', String(balanceMsat));
+  const headers = balanceHeaders(service, charge, !isCharged(service.chargeOn, status));
   // A proxy in front that buffers would have seconds billed that nobody saw.
   if (charge.metered !== undefined) headers.push('X-Accel-Buffering', 'no');
   if (service.cacheControl !== 'upstream') {

@@ -17,7 +17,7 @@ import { chargeMetered, type MeteredDeps } from './charge-metered.ts';
 import { preflightHeaders } from './cors.ts';
 import type { Invoicer } from './create-invoice.ts';
 import type { Exchange } from './exchange.ts';
-import { forwardRequest } from './forward-request.ts';
+import { balanceHeaders, forwardRequest } from './forward-request.ts';
 import { type BodyOwner, bodyOwner, type HeldBodies } from './held-bodies.ts';
 import type { Keyring } from './keys.ts';
 import type { LiveResponse, LiveResponses } from './live.ts';
@@ -72,7 +72,8 @@ export type FlowOutcome =
  * @throws GatewayError, StoreError, NodeError: the caller answers them, unless the response has begun
  */
 export async function serve(deps: FlowDeps, exchange: Exchange): Promise<FlowOutcome> {
-  if ((announcedLength(exchange.req) ?? 0) > exchange.service.maxBodyBytes) throw bodyTooLarge(exchange);
+  if ((announcedLength(exchange.req) ?? 0) > exchange.service.maxBodyBytes)
+    throw bodyTooLarge(exchange.service);
   if (exchange.service.price.kind === 'free') return forwardFree(deps, exchange);
   if (sendPreflight(exchange)) return { kind: 'preflight' };
 
@@ -82,10 +83,13 @@ export async function serve(deps: FlowDeps, exchange: Exchange): Promise<FlowOut
   if (paid.charge.balanceMsat !== undefined) deps.onBalance(paid.charge.accountId);
 
   const forwarded = await forwardWhileValid(deps, exchange, paid.charge, paid.body);
+  // Read before the end: then a meter has nothing set aside that could be counted.
+  const left =
+    forwarded.kind === 'upstream-failed' ? balanceHeaders(exchange.service, paid.charge, true) : [];
   const refunded = await settle(deps, exchange, paid.charge, forwarded);
   if (forwarded.kind === 'discarded') return answerDiscarded(deps, exchange, paid, usage);
   if (refunded) deps.onBalance(paid.charge.accountId);
-  answerFailure(exchange, forwarded);
+  answerFailure(exchange, forwarded, left);
   return { kind: 'forwarded', charge: paid.charge, forwarded, refunded };
 }
 

@@ -59,6 +59,7 @@ test('an upstream that refuses the connection: 502, and the money is back', asyn
   const answer = await call(sold);
   assert.equal(answer.status, 502);
   assert.match(answer.body.toString(), /"code":"upstream-refused"/);
+  assert.equal(answer.headers['l402-balance-msat'], '10000');
   assert.equal(await left(sold), 10_000);
 });
 
@@ -82,6 +83,7 @@ for (const [how, bytes] of [
     const sold = await sell(t, upstream.origin, {}, scene);
     const answer = await call(sold);
     assert.equal(answer.status, 502);
+    assert.equal(answer.headers['l402-balance-msat'], '10000');
     assert.equal(await left(sold), 10_000);
   });
 }
