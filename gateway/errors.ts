@@ -43,8 +43,11 @@ const REGISTRY = {
   'upstream-timeout': 504,
 } as const satisfies Record<string, number>;
 
-/** A stable code that programs may branch on. */
+/** A stable code that programs may branch on; docs/http.md explains each. */
 export type GatewayErrorCode = keyof typeof REGISTRY;
+
+/** All codes, with the status of each. */
+export const ERROR_STATUSES: Readonly<Record<GatewayErrorCode, number>> = REGISTRY;
 
 /** An answer that the gateway gives in its own name. The message says what failed and what to do; it holds no secret. */
 export class GatewayError extends Error {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, statSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { test } from 'node:test';
+import { ERROR_STATUSES } from '../../gateway/errors.ts';
 import { listFiles, ROOT, readSource } from './source-tree.ts';
 
 const PAGES = listFiles().filter((path) => /^([^/]+\.md|docs\/.*\.md|deploy\/.*\.md)$/.test(path));
@@ -63,4 +64,10 @@ test('every decision has a number of its own, and says context, decision and con
       assert.match(text, new RegExp(`^## ${heading}s?$`, 'm'), `${path}: ${heading}`);
     }
   }
+});
+
+test('docs/http.md has each error of the gateway with its status, and no other', () => {
+  const rows = readSource('docs/http.md').matchAll(/^\| (\d{3}) \| `([a-z-]+)` \|/gm);
+  const documented = Object.fromEntries([...rows].map(([, status, code]) => [code, Number(status)]));
+  assert.deepEqual(documented, { ...ERROR_STATUSES });
 });
