@@ -1,8 +1,8 @@
 import type { ClientHttp2Session } from 'node:http2';
-import { ExchangeCut, type ExchangeLimits } from './bounded-answer.ts';
-import { type ConnectOptions, codeOf, createConnector } from './connect.ts';
+import { type ConnectOptions, createConnector } from './connect.ts';
 import { busyNode, explainExchange } from './explain-exchange.ts';
-import { createSessions } from './grpc/sessions.ts';
+import { createConnectionWatch } from './grpc/connection-watch.ts';
+import { createSessions, type Sessions } from './grpc/sessions.ts';
 import { frameOf, type GrpcAnswer, UnaryCall } from './grpc/unary-call.ts';
 import { NodeError } from './node.ts';
 
@@ -40,8 +40,6 @@ export interface NodeGrpc {
 }
 
 const MAX_ANSWER_BYTES = 1024 * 1024;
-/** A caller that did not wait so long tells nothing about the connection. */
-const SILENCE_MS = 1_000;
 /** A firewall that forgets a connection would swallow the next call. */
 const DEFAULT_IDLE_MS = 30_000;
 
@@ -50,62 +48,19 @@ const DEFAULT_IDLE_MS = 30_000;
  * @throws NodeError `unreachable` for a URL, certificate or key that is none.
  */
 export function createNodeGrpc(options: NodeGrpcOptions): NodeGrpc {
-  const { timeoutMs, concurrency, idleMs = DEFAULT_IDLE_MS, nowMs = () => performance.now() } = options;
-  const url = URL.parse(options.url);
-  if (url?.protocol !== 'https:') {
-    throw new NodeError('unreachable', `The node's gRPC URL ${options.url} is not an https URL.`);
-  }
+  const { timeoutMs, concurrency, idleMs = DEFAULT_IDLE_MS } = options;
+  const url = parseUrl(options.url);
   const connector = createConnector(options, url.hostname, 'h2');
   const sessions = createSessions(url, connector, { longestCallMs: timeoutMs, idleMs });
-  const common = {
-    ...options.metadata,
-    ':method': 'POST',
-    'content-type': 'application/grpc',
-    te: 'trailers',
-    // The node stops what nobody waits for any more.
-    'grpc-timeout': `${Math.ceil(timeoutMs)}m`,
-  };
+  const send = createSender(sessions, options);
   let underWay = 0;
-  /** Answers so far, of all calls: what tells a slow call from a connection that is dead. */
-  let answers = 0;
-
-  const send = ({ path, message, signal }: NodeGrpcCall): Promise<GrpcAnswer> =>
-    new Promise((resolve, reject) => {
-      const answersBefore = answers;
-      let used: { readonly session: ClientHttp2Session; readonly sinceMs: number } | undefined;
-      const abort = (error: Error): void => {
-        if (used === undefined || !(error instanceof ExchangeCut) || answers !== answersBefore) return;
-        // A challenge has a bound of its own, which is shorter than that of a call.
-        const isSilent = error.reason === 'over' || nowMs() - used.sinceMs >= SILENCE_MS;
-        if (isSilent) sessions.retire(used.session);
-      };
-      const fail = (error: Error): void => {
-        // Node leaves a session open that has no numbers left for calls.
-        if (used !== undefined && codeOf(error) === 'ERR_HTTP2_OUT_OF_STREAMS') sessions.retire(used.session);
-        reject(error);
-      };
-      const limits: ExchangeLimits = { timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal };
-      const request = { headers: { ...common, ':path': path }, frame: frameOf(message) };
-      const call = new UnaryCall(request, limits, { resolve, reject: fail, abort });
-      // It was given up before it began.
-      if (call.isOver) return;
-      const start = (session: ClientHttp2Session): void => {
-        used = { session, sinceMs: nowMs() };
-        call.start(session);
-      };
-      const current = sessions.current();
-      if (current !== undefined) start(current);
-      else sessions.open().then(start, (error: unknown) => call.fail(error));
-    });
 
   return {
     async call(call) {
       if (underWay >= concurrency) throw busyNode(concurrency);
       underWay += 1;
       try {
-        const answer = await send(call);
-        answers += 1;
-        return answer;
+        return await send(call);
       } catch (error) {
         throw explainExchange(error, url.host);
       } finally {
@@ -113,5 +68,58 @@ export function createNodeGrpc(options: NodeGrpcOptions): NodeGrpc {
       }
     },
     close: async () => sessions.close(),
+  };
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.parse(text);
+  if (url?.protocol === 'https:') return url;
+  throw new NodeError('unreachable', `The node's gRPC URL ${text} is not an https URL.`);
+}
+
+type Send = (call: NodeGrpcCall) => Promise<GrpcAnswer>;
+
+/** Sends each call over the connection in use, or over a new one when there is none. */
+function createSender(sessions: Sessions, options: NodeGrpcOptions): Send {
+  const { timeoutMs, nowMs = () => performance.now() } = options;
+  const common = commonHeaders(options);
+  const watchCall = createConnectionWatch(sessions, nowMs);
+
+  return ({ path, message, signal }) =>
+    new Promise((resolve, reject) => {
+      const watch = watchCall();
+      const request = { headers: { ...common, ':path': path }, frame: frameOf(message) };
+      const limits = { timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal };
+      const call = new UnaryCall(request, limits, {
+        resolve(answer) {
+          watch.answered();
+          resolve(answer);
+        },
+        reject(error) {
+          watch.failed(error);
+          reject(error);
+        },
+        abort: watch.cut,
+      });
+      // It was given up before it began.
+      if (call.isOver) return;
+      const start = (session: ClientHttp2Session): void => {
+        watch.started(session);
+        call.start(session);
+      };
+      const current = sessions.current();
+      if (current !== undefined) start(current);
+      else sessions.open().then(start, (error: unknown) => call.fail(error));
+    });
+}
+
+function commonHeaders({ metadata, timeoutMs }: NodeGrpcOptions): Readonly<Record<string, string>> {
+  return {
+    ...metadata,
+    ':method': 'POST',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    // The node stops what nobody waits for any more.
+    'grpc-timeout': `${Math.ceil(timeoutMs)}m`,
   };
 }

@@ -28,50 +28,21 @@ const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_HEADERS = 64;
 
 /** Sessions with the server at `url`, over the connections that `connector` makes. */
-export function createSessions(
-  url: URL,
-  connector: buildConnector.connector,
-  { longestCallMs, idleMs }: SessionTimes,
-): Sessions {
-  const all = new Map<ClientHttp2Session, TLSSocket>();
-  let current: ClientHttp2Session | undefined;
+export function createSessions(url: URL, connector: buildConnector.connector, times: SessionTimes): Sessions {
+  const kept = keepSessions(times);
   let opening: PromiseWithResolvers<ClientHttp2Session> | undefined;
   let closed = false;
-
-  const retire = (session: ClientHttp2Session): void => {
-    if (current === session) current = undefined;
-    if (session.closed) return;
-    session.close();
-    // It waits for the other side to say goodbye too, which one that is silent does not.
-    const cut = setTimeout(() => all.get(session)?.destroy(), longestCallMs).unref();
-    session.once('close', () => clearTimeout(cut));
-  };
-
-  const begin = (socket: TLSSocket): ClientHttp2Session => {
-    const session = connect(url.origin, {
-      createConnection: () => socket,
-      settings: { enablePush: false, maxHeaderListSize: MAX_HEADER_BYTES },
-      maxHeaderListPairs: MAX_HEADERS,
-    });
-    all.set(session, socket);
-    current = session;
-    session
-      // Its calls are told, each for itself.
-      .on('error', () => {})
-      .on('goaway', () => retire(session))
-      .on('close', () => {
-        if (current === session) current = undefined;
-        all.delete(session);
-      })
-      .setTimeout(idleMs, () => retire(session));
-    return session;
-  };
 
   const openNow = async ({ resolve, reject }: PromiseWithResolvers<ClientHttp2Session>): Promise<void> => {
     try {
       const socket = await connectTo(url, connector);
-      if (closed) socket.destroy();
-      else resolve(begin(socket));
+      if (closed) {
+        socket.destroy();
+        return;
+      }
+      const session = beginSession(url, socket);
+      kept.add(session, socket);
+      resolve(session);
     } catch (error) {
       reject(error);
     } finally {
@@ -80,7 +51,7 @@ export function createSessions(
   };
 
   return {
-    current: () => (current === undefined || current.closed || current.destroyed ? undefined : current),
+    current: kept.current,
     open() {
       if (closed) return Promise.reject(connectionClosed());
       if (opening === undefined) {
@@ -89,10 +60,54 @@ export function createSessions(
       }
       return opening.promise;
     },
-    retire,
+    retire: kept.retire,
     close() {
       closed = true;
       opening?.reject(connectionClosed());
+      kept.destroy();
+    },
+  };
+}
+
+/** What is open: the session in use, and those that were retired and still carry calls. */
+interface KeptSessions extends Pick<Sessions, 'current' | 'retire'> {
+  /** From now on it is the one in use, until it ends, is idle, or its server says goodbye. */
+  add(session: ClientHttp2Session, socket: TLSSocket): void;
+  destroy(): void;
+}
+
+function keepSessions({ longestCallMs, idleMs }: SessionTimes): KeptSessions {
+  const all = new Map<ClientHttp2Session, TLSSocket>();
+  let current: ClientHttp2Session | undefined;
+
+  const leave = (session: ClientHttp2Session): void => {
+    if (current === session) current = undefined;
+  };
+
+  const retire = (session: ClientHttp2Session): void => {
+    leave(session);
+    if (session.closed) return;
+    session.close();
+    // It waits for the other side to say goodbye too, which one that is silent does not.
+    const cut = setTimeout(() => all.get(session)?.destroy(), longestCallMs).unref();
+    session.once('close', () => clearTimeout(cut));
+  };
+
+  return {
+    current: () => (current === undefined || current.closed || current.destroyed ? undefined : current),
+    retire,
+    add(session, socket) {
+      all.set(session, socket);
+      current = session;
+      session
+        .on('goaway', () => retire(session))
+        .on('close', () => {
+          leave(session);
+          all.delete(session);
+        })
+        .setTimeout(idleMs, () => retire(session));
+    },
+    destroy() {
       for (const [session, socket] of all) {
         session.destroy();
         // One that was retired has said goodbye, and would wait for the other side to do so too.
@@ -100,6 +115,16 @@ export function createSessions(
       }
     },
   };
+}
+
+function beginSession(url: URL, socket: TLSSocket): ClientHttp2Session {
+  const session = connect(url.origin, {
+    createConnection: () => socket,
+    settings: { enablePush: false, maxHeaderListSize: MAX_HEADER_BYTES },
+    maxHeaderListPairs: MAX_HEADERS,
+  });
+  // Its calls are told, each for itself.
+  return session.on('error', () => {});
 }
 
 function connectionClosed(): NodeError {

@@ -48,6 +48,17 @@ export function inTurn(...replies: GrpcReply[]): GrpcReply {
   return (call) => replies.shift()?.(call);
 }
 
+/** Calls that begin now are cut when the test says so. No connection is opened meanwhile: it would have no clock. */
+export function stopClock(t: TestContext) {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  return {
+    pass(): void {
+      t.mock.timers.tick(TIMEOUT_MS);
+      t.mock.timers.reset();
+    },
+  };
+}
+
 /** A frame of HTTP/2 (RFC 9113, section 4.1). */
 export function frame(type: number, flags: number, stream: number, payload: Uint8Array): Buffer {
   const head = Buffer.alloc(9);

@@ -1,23 +1,13 @@
 import assert from 'node:assert/strict';
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import type { ClientHttp2Stream, Http2Session } from 'node:http2';
-import { describe, type TestContext, test } from 'node:test';
+import type { Http2Session } from 'node:http2';
+import { describe, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { createNodeGrpc } from '../../../node/grpc.ts';
 import { parseSocksProxy } from '../../../node/socks.ts';
 import { rejectsWith } from '../../contract/node.contract.ts';
 import { CERTIFICATE_ONE, CERTIFICATE_TWO } from '../../security/certificates.ts';
 import { eventually } from '../../support/eventually.ts';
-import {
-  answered,
-  CANCEL,
-  framed,
-  type GrpcCallSeen,
-  type GrpcReply,
-  HEAD,
-  openGrpc,
-  silent,
-} from '../lnd/fake-grpc.ts';
+import { answered, type GrpcCallSeen, type GrpcReply, openGrpc, silent } from '../lnd/fake-grpc.ts';
 import { withTls } from '../lnd/fake-lnd.ts';
 import { OTHER_TLS_CERT, TLS_CERT } from '../lnd/tls.ts';
 import { openProxy } from '../socks-proxy.ts';
@@ -31,6 +21,7 @@ import {
   openClient,
   openGated,
   openRaw,
+  stopClock,
   TIMEOUT_MS,
 } from './bench.ts';
 
@@ -39,17 +30,6 @@ const IDLE_MS = 20;
 const PING = 6;
 const END_STREAM = 1;
 const END_HEADERS = 4;
-
-/** Calls that begin now are cut when the test says so. No connection is opened meanwhile: it would have no clock. */
-function stopClock(t: TestContext) {
-  t.mock.timers.enable({ apis: ['setTimeout'] });
-  return {
-    pass(): void {
-      t.mock.timers.tick(TIMEOUT_MS);
-      t.mock.timers.reset();
-    },
-  };
-}
 
 /** Answers stream 1 with `:status 200` (HPACK's static table), its type and `grpc-status 5`, and nothing after it. */
 function refuseFirst(socket: TLSSocket): void {
@@ -75,84 +55,6 @@ function isGone(socket: TLSSocket): boolean {
   socket.write(frame(PING, 0, 0, Buffer.alloc(8)));
   return socket.destroyed;
 }
-
-describe('silence', () => {
-  test('is a timeout, the server sees a reset, and the next call goes over a new connection', async (t) => {
-    const { grpc, fake } = await openBench(t, inTurn(ECHO, silent, ECHO));
-    await grpc.call(CALL);
-    const clock = stopClock(t);
-    const call = grpc.call(CALL);
-    const seen = await fake.nth(2);
-    clock.pass();
-    await rejectsWith(call, 'timeout');
-    assert.equal((await grpc.call(CALL)).status?.code, 0);
-    assert.equal(fake.opened(), 2);
-    assert.equal(await seen.ended, CANCEL);
-    await eventually(fake.sockets, (open) => open === 1);
-  });
-
-  test('in the middle of an answer is a timeout too', async (t) => {
-    const half: GrpcReply = ({ stream }) => {
-      stream.respond(HEAD);
-      stream.write(framed(MESSAGE).subarray(0, 3));
-    };
-    const { grpc, fake } = await openBench(t, inTurn(ECHO, half));
-    await grpc.call(CALL);
-    const clock = stopClock(t);
-    const call = grpc.call(CALL);
-    await fake.nth(2);
-    clock.pass();
-    await rejectsWith(call, 'timeout');
-  });
-
-  test('of one call does not retire a connection that answered another meanwhile', async (t) => {
-    const { grpc, fake } = await openBench(t, inTurn(ECHO, silent, ECHO, ECHO));
-    await grpc.call(CALL);
-    const clock = stopClock(t);
-    const slow = grpc.call(CALL);
-    await fake.nth(2);
-    await grpc.call(CALL);
-    clock.pass();
-    await rejectsWith(slow, 'timeout');
-    await grpc.call(CALL);
-    assert.equal(fake.opened(), 1);
-  });
-
-  for (const [title, waitedMs, opened] of [
-    ['that a caller waits a second for, and no longer, retires the connection as well', 1_000, 2],
-    ['that a caller gives up sooner tells nothing about the connection', 999, 1],
-  ] as const) {
-    test(title, async (t) => {
-      let nowMs = 0;
-      const { grpc, fake } = await openBench(t, inTurn(ECHO, silent, ECHO), { nowMs: () => nowMs });
-      await grpc.call(CALL);
-      const giveUp = new AbortController();
-      const call = grpc.call({ ...CALL, signal: giveUp.signal });
-      await fake.nth(2);
-      nowMs += waitedMs;
-      giveUp.abort();
-      await rejectsWith(call, 'timeout');
-      assert.equal((await grpc.call(CALL)).status?.code, 0);
-      assert.equal(fake.opened(), opened);
-    });
-  }
-
-  test('on a retired connection takes no call from it that is still under way', async (t) => {
-    const { grpc, fake } = await openBench(t, inTurn(ECHO, silent, silent));
-    await grpc.call(CALL);
-    const clock = stopClock(t);
-    const cut = grpc.call(CALL);
-    await fake.nth(2);
-    t.mock.timers.tick(TIMEOUT_MS - 1);
-    const later = grpc.call(CALL);
-    const seen = await fake.nth(3);
-    t.mock.timers.tick(1);
-    await rejectsWith(cut, 'timeout');
-    answered(MESSAGE)(seen);
-    assert.equal((await later).status?.code, 0);
-    clock.pass();
-  });
-});
 
 describe('a connection', () => {
   test('that is retired is let go after the time of a call, though its other side does not', async (t) => {
@@ -218,23 +120,6 @@ describe('a connection', () => {
     const back = await openGrpc(ECHO, {}, fake.port);
     t.after(() => back.close());
     assert.equal((await grpc.call(CALL)).status?.code, 0);
-  });
-
-  test('that has no numbers left for calls is replaced', async (t) => {
-    const { grpc, fake } = await openBench(t, ECHO);
-    const spend = (message: unknown) => {
-      const { session } = (message as { readonly stream: ClientHttp2Stream }).stream;
-      // Not documented; the other way there is a thousand million calls.
-      assert.ok(session !== undefined && 'setNextStreamID' in session);
-      assert.ok(typeof session.setNextStreamID === 'function');
-      session.setNextStreamID(2 ** 31 - 1);
-    };
-    subscribe('http2.client.stream.created', spend);
-    await grpc.call(CALL).finally(() => unsubscribe('http2.client.stream.created', spend));
-    await grpc.call(CALL);
-    await rejectsWith(grpc.call(CALL), 'unreachable');
-    assert.equal((await grpc.call(CALL)).status?.code, 0);
-    assert.equal(fake.opened(), 2);
   });
 
   test('is asked for with HTTP/2 first: a server that goes by the order of its clients speaks it', async (t) => {
