@@ -204,10 +204,17 @@ function shareOf(runs: readonly Measured[], base: readonly Measured[]): number {
   return median(runs.map(({ perSec }, round) => perSec / (base[round]?.perSec ?? Number.NaN)));
 }
 
+/** @returns the same of the CPU: the gateway's for a challenge, in proportion to what LND alone takes for an invoice */
+function cpuShareOf(runs: readonly Measured[], base: readonly Measured[]): number {
+  return median(
+    runs.map(({ cpuMicros = 0 }, round) => cpuMicros / (base[round]?.lndCpuMicros ?? Number.NaN)),
+  );
+}
+
 function print(results: ReadonlyMap<string, readonly Measured[]>): void {
   const line = (cells: readonly string[]): string =>
     cells.map((cell, at) => (at === 0 ? cell.padEnd(40) : cell.padStart(9))).join('');
-  console.log(line(['', 'per s', 'x LND', 'CPU µs', 'LND µs', 'p50 ms', 'p99 ms', 'errors']));
+  console.log(line(['', 'per s', 'x LND', 'CPU µs', 'x LND', 'LND µs', 'p50 ms', 'p99 ms', 'errors']));
   for (const paceName of PACES) {
     const base = results.get(`${SUBJECTS[0]?.name}, ${paceName}`);
     for (const { name } of SUBJECTS) {
@@ -220,6 +227,7 @@ function print(results: ReadonlyMap<string, readonly Measured[]>): void {
           row.perSec.toFixed(0),
           shareOf(runs, base).toFixed(2),
           row.cpuMicros?.toFixed(0) ?? '',
+          row.cpuMicros === undefined ? '' : cpuShareOf(runs, base).toFixed(2),
           row.lndCpuMicros?.toFixed(0) ?? '',
           row.p50Ms.toFixed(2),
           row.p99Ms.toFixed(2),
