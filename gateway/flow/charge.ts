@@ -204,6 +204,6 @@ function unpaid(refusal: Refusal): ChargeResult {
 /** The balance that a client sees: what is left, and what comes back when the charge is refunded. */
 export function shownBalanceMsat(charge: Charge, refunded: boolean): Msat | undefined {
   if (charge.balanceMsat === undefined) return undefined;
-  const backMsat = charge.metered?.meter.setAsideMsat ?? charge.amountMsat;
+  const backMsat = charge.metered?.meter.refundableMsat ?? charge.amountMsat;
   return refunded ? addMsat(charge.balanceMsat, backMsat) : charge.balanceMsat;
 }

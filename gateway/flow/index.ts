@@ -83,7 +83,7 @@ export async function serve(deps: FlowDeps, exchange: Exchange): Promise<FlowOut
   if (paid.charge.balanceMsat !== undefined) deps.onBalance(paid.charge.accountId);
 
   const forwarded = await forwardWhileValid(deps, exchange, paid.charge, paid.body);
-  // Read before the end: then a meter has nothing set aside that could be counted.
+  // Read before the end, after which a meter knows no more what comes back.
   const left =
     forwarded.kind === 'upstream-failed' ? balanceHeaders(exchange.service, paid.charge, true) : [];
   const refunded = await settle(deps, exchange, paid.charge, forwarded);

@@ -1,4 +1,4 @@
-import type { Msat } from '../../node/msat.ts';
+import { addMsat, type Msat, ZERO_MSAT } from '../../node/msat.ts';
 import { unitsFor } from './rate.ts';
 import { responseTap } from './response-tap.ts';
 import type { Tab } from './tab.ts';
@@ -83,8 +83,10 @@ export class Stream implements Meter, Member {
     return this.#tab.lease.balanceMsat;
   }
 
-  get setAsideMsat(): Msat {
-    return this.#tab.lease.reservedMsat;
+  get refundableMsat(): Msat {
+    if (this.#tab.settings.together !== undefined) return ZERO_MSAT;
+    const { reservedMsat, billedMsat } = this.#tab.lease;
+    return addMsat(reservedMsat, billedMsat);
   }
 
   get cutBy(): CutReason | undefined {

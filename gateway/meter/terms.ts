@@ -157,8 +157,11 @@ export interface Meter {
   readonly terms: MeterTerms;
   /** Left after the first reservation, msat; then as the store last said. */
   readonly balanceMsat: Msat;
-  /** What is set aside now, msat: it is a part of the balance again when nothing is billed. */
-  readonly setAsideMsat: Msat;
+  /**
+   * What is a part of the balance again when nothing of this stream is charged, msat: what is set aside and what was billed. None of a
+   * charge that several streams share: nobody can say which of them took it.
+   */
+  readonly refundableMsat: Msat;
   /** For an HTTP response. */
   readonly tap: MeterTap;
   /** For a request's body, when requests are counted. */
