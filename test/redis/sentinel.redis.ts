@@ -6,7 +6,7 @@ import { Cluster, type Redis } from 'ioredis';
 import type { RedisStoreConfig } from '../../config/config.ts';
 import { closeRedis, connectRedis } from '../../gateway/ledger/redis/connect.ts';
 import { eventually } from '../support/eventually.ts';
-import { type RedisSentinel, startRedisSentinel } from '../support/redis-sentinel.ts';
+import { failOver, type RedisSentinel, startRedisSentinel } from '../support/redis-sentinel.ts';
 import { type RedisServer, redisStoreConfig, startRedis } from '../support/redis-server.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 
@@ -65,6 +65,7 @@ test('a failover that is told of while the client asks for the master is followe
   const between = await relays(t);
   const client = await connected(t, configOf(between));
   const old = await sentinel.master();
+  assert.equal(client.stream.remotePort, old.port);
   for (const relay of between) relay.delay(SLOW_ASKING_MS);
   await sentinel.killMaster();
   for (const relay of between) relay.delay(0);
@@ -110,7 +111,7 @@ test('a failover of another master that the sentinels watch is not ours', async 
   client.once('close', () => {
     isClosed = true;
   });
-  await sentinel.sentinels[0]?.call('SENTINEL', 'FAILOVER', 'other-master');
+  await failOver(sentinel.sentinels[0], 'other-master');
   for (const one of sentinel.sentinels)
     await eventually(
       async () => String(await one.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'other-master')),

@@ -44,6 +44,8 @@ export class SwitchingConnector extends SentinelConnector {
       // The words by which ioredis knows that it was told to close.
       if (watch.isClosed()) throw new Error('Connection is closed.');
       const stream = await super.connect(tell);
+      // The next time, the sentinel that knew the master is asked first.
+      this.sentinelIterator.reset(true);
       watch.endWithMaster(stream);
       return stream;
     } catch (error) {
@@ -91,6 +93,7 @@ function watchSwitch(reach: SentinelReach): SwitchWatch {
   }
   const ears = reach.sentinels.map((sentinel) => listen(sentinel, reach, hear));
   function close(): void {
+    if (isClosed) return;
     isClosed = true;
     for (const { client } of ears) client.disconnect();
   }
