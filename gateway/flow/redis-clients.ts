@@ -1,6 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
+import { within } from '../ledger/redis/within.ts';
 import type { SharedAdmission, SharedClients } from './shared-clients.ts';
 
 /** What counting in Redis needs. */
@@ -35,7 +36,10 @@ export function redisClients(options: RedisClientsOptions): SharedClients {
       const name = randomBytes(9).toString('base64url');
       const bounds = [burst, perMinute, maxOutstandingPerClient, invoiceExpirySec].map(String);
       const asked = Reflect.apply(admitClient, client, [`${tag}:bucket`, places, ...bounds, name]);
-      const answer: unknown = await within(timeoutMs, Promise.resolve(asked));
+      // Without an answer in time, and after a failure, Redis counts as away.
+      const answer: unknown = await within(timeoutMs, Promise.resolve(asked), undefined).catch(
+        () => undefined,
+      );
       const giveBack = (): void => {
         client.zrem(places, name).catch(() => {});
       };
@@ -56,20 +60,5 @@ function readAnswer(answer: unknown, giveBack: () => void): SharedAdmission {
       return { kind: 'wait', retryAfterSec: typeof retryAfterSec === 'number' ? retryAfterSec : 1 };
     default:
       return AWAY;
-  }
-}
-
-/** The answer; `undefined` when there was none in time, or a failure. */
-async function within(limitMs: number, work: Promise<unknown>): Promise<unknown> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), limitMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } catch {
-    return undefined;
-  } finally {
-    clearTimeout(timer);
   }
 }

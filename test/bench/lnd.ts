@@ -200,15 +200,13 @@ function medianOf(runs: readonly Measured[]): Measured {
 }
 
 /** @returns the median of what each round had in proportion to LND alone in the same round */
-function shareOf(runs: readonly Measured[], base: readonly Measured[]): number {
-  return median(runs.map(({ perSec }, round) => perSec / (base[round]?.perSec ?? Number.NaN)));
-}
-
-/** @returns the same of the CPU: the gateway's for a challenge, in proportion to what LND alone takes for an invoice */
-function cpuShareOf(runs: readonly Measured[], base: readonly Measured[]): number {
-  return median(
-    runs.map(({ cpuMicros = 0 }, round) => cpuMicros / (base[round]?.lndCpuMicros ?? Number.NaN)),
-  );
+function shareOf(
+  runs: readonly Measured[],
+  base: readonly Measured[],
+  of: 'perSec' | 'cpuMicros',
+  toLnd: 'perSec' | 'lndCpuMicros',
+): number {
+  return median(runs.map((run, round) => (run[of] ?? 0) / (base[round]?.[toLnd] ?? Number.NaN)));
 }
 
 function print(results: ReadonlyMap<string, readonly Measured[]>): void {
@@ -225,9 +223,9 @@ function print(results: ReadonlyMap<string, readonly Measured[]>): void {
         line([
           `${name}, ${paceName}`,
           row.perSec.toFixed(0),
-          shareOf(runs, base).toFixed(2),
+          shareOf(runs, base, 'perSec', 'perSec').toFixed(2),
           row.cpuMicros?.toFixed(0) ?? '',
-          row.cpuMicros === undefined ? '' : cpuShareOf(runs, base).toFixed(2),
+          row.cpuMicros === undefined ? '' : shareOf(runs, base, 'cpuMicros', 'lndCpuMicros').toFixed(2),
           row.lndCpuMicros?.toFixed(0) ?? '',
           row.p50Ms.toFixed(2),
           row.p99Ms.toFixed(2),

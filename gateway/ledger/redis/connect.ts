@@ -5,6 +5,7 @@ import { StoreError } from '../store.ts';
 import { boundReplies } from './bound-replies.ts';
 import { explainRedisFailure, toStoreError } from './failure.ts';
 import { clusterOptions, redisOptions } from './options.ts';
+import { within } from './within.ts';
 
 /** What a client may be told, and what it draws its pauses from. */
 export interface RedisClientOptions {
@@ -65,7 +66,7 @@ export async function connectRedis(
     () => undefined,
     (error: unknown) => error,
   );
-  const failure = await within(limitMs, connected);
+  const failure = await within(limitMs, connected, new Error('timed out'));
   if (failure === undefined && client.status === 'ready') return client;
   client.disconnect();
   const words = reason ?? explainRedisFailure(failure);
@@ -110,18 +111,6 @@ function connectEarly(client: RedisClient): void {
   client.on('ready', () => client.nodes('master').forEach(connect));
 }
 
-async function within(limitMs: number, work: Promise<unknown>): Promise<unknown> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<Error>((resolve) => {
-    timer = setTimeout(() => resolve(new Error('timed out')), limitMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 /** Without a listener for `error`, ioredis writes to the console. */
 function tellReach(client: RedisClient, onReach: (failure: string | undefined) => void): void {
   let reason: string | undefined;
@@ -161,5 +150,5 @@ export async function closeRedis(client: RedisClient): Promise<void> {
     client.once('end', () => resolve());
   });
   if (client.status !== 'end') client.disconnect();
-  if (hasConnection) await within(CLOSE_MS, ended);
+  if (hasConnection) await within(CLOSE_MS, ended, undefined);
 }

@@ -110,7 +110,7 @@ const JUDGES: Readonly<Record<ServerFinding['code'], Judge>> = {
         )
       : undefined,
   replicas: ({ server, info }, { waitReplicas }) => {
-    const connected = Number(info.get('connected_slaves') ?? waitReplicas);
+    const connected = replicasOf(info) ?? waitReplicas;
     if (connected >= waitReplicas) return undefined;
     return serious(
       `${server} has ${connected} replicas, and payments are to be acknowledged by ${waitReplicas}: none would be credited`,
@@ -118,7 +118,7 @@ const JUDGES: Readonly<Record<ServerFinding['code'], Judge>> = {
     );
   },
   'some-replicas': ({ server, info }, { kind, waitReplicas }) => {
-    const connected = Number(info.get('connected_slaves') ?? waitReplicas);
+    const connected = replicasOf(info) ?? waitReplicas;
     if (kind === 'single' || waitReplicas === 0 || connected <= waitReplicas) return undefined;
     return {
       message:
@@ -146,6 +146,12 @@ const JUDGES: Readonly<Record<ServerFinding['code'], Judge>> = {
         }
       : undefined,
 };
+
+/** Undefined: it does not say. */
+function replicasOf(info: ServerFacts['info']): number | undefined {
+  const connected = info.get('connected_slaves');
+  return connected === undefined ? undefined : Number(connected);
+}
 
 const CODES: readonly ServerFinding['code'][] = [
   'too-old',

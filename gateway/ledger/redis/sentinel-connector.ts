@@ -1,5 +1,5 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import { Redis, type RedisOptions, type SentinelAddress, SentinelConnector } from 'ioredis';
+import { within } from './within.ts';
 
 /** What it needs of a connection's options: how the sentinels are reached, and by which name they know the master. */
 type SentinelReach = Omit<RedisOptions, 'sentinels'> & {
@@ -67,7 +67,7 @@ function isReach(options: unknown): options is SentinelReach {
 /** Ears at all sentinels, for one connection. */
 interface SwitchWatch {
   /** Resolves when it hears every sentinel that can be reached now. */
-  readonly listening: Promise<void>;
+  readonly listening: Promise<unknown>;
   /** Ends the connection when it is not to the master that was told of last, and the watch with the connection. */
   endWithMaster(stream: Stream): void;
   isClosed(): boolean;
@@ -98,7 +98,7 @@ function watchSwitch(reach: SentinelReach): SwitchWatch {
     for (const { client } of ears) client.disconnect();
   }
   return {
-    listening: within(LISTEN_MS, Promise.all(ears.map(({ first }) => first))),
+    listening: within(LISTEN_MS, Promise.all(ears.map(({ first }) => first)), undefined),
     endWithMaster(stream) {
       guarded = stream.once('connect', judge).once('close', close);
       if (stream.destroyed) close();
@@ -107,12 +107,6 @@ function watchSwitch(reach: SentinelReach): SwitchWatch {
     isClosed: () => isClosed,
     close,
   };
-}
-
-async function within(limitMs: number, work: Promise<unknown>): Promise<void> {
-  const limit = new AbortController();
-  await Promise.race([work, wait(limitMs, undefined, { signal: limit.signal }).catch(() => {})]);
-  limit.abort();
 }
 
 /** One ear: a sentinel that is away is tried again for as long as it is wanted, without a word: the others tell the same. */
