@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import net, { type AddressInfo, type Socket } from 'node:net';
 import { after, before, type TestContext, test } from 'node:test';
 import { createMemoryStore } from '../../gateway/ledger/memory.ts';
 import { createLog } from '../../gateway/observe/log.ts';
@@ -9,6 +7,7 @@ import { createSettlementFeed, type FeedTiming } from '../../gateway/settlements
 import { msat } from '../../node/msat.ts';
 import type { LightningNode } from '../../node/node.ts';
 import { eventually } from '../support/eventually.ts';
+import { startRelay } from '../support/relay.ts';
 import { clientOf, openRealNetwork, type RealNetwork } from './bench.ts';
 
 /*
@@ -84,38 +83,11 @@ async function openLedger(t: TestContext) {
   };
 }
 
-/** What is open stays open and carries nothing any more; new connections work. */
-async function swallowingWire(t: TestContext, port: number) {
-  const pairs = new Set<readonly [Socket, Socket]>();
-  const server = net.createServer((client) => {
-    const node = net.connect({ port, host: '127.0.0.1' });
-    for (const socket of [client, node]) socket.on('error', () => {});
-    client.pipe(node).pipe(client);
-    pairs.add([client, node]);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(async () => {
-    for (const socket of [...pairs].flat()) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
-  });
-  return {
-    url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    swallow() {
-      for (const [client, node] of pairs) {
-        node.unpipe(client);
-        client.unpipe(node);
-        node.resume();
-        client.resume();
-      }
-    },
-  };
-}
-
 test('a feed whose connection was swallowed is asked anew, and credits what was paid meanwhile', async (t) => {
   const ledger = await openLedger(t);
-  const wire = await swallowingWire(t, Number(new URL(network.merchant.url).port));
-  const node = clientOf(network.merchant, 'admin', { url: wire.url });
+  const wire = await startRelay({ host: '127.0.0.1', port: Number(new URL(network.merchant.url).port) });
+  t.after(() => wire.stop());
+  const node = clientOf(network.merchant, 'admin', { url: `https://127.0.0.1:${wire.port}` });
   t.after(() => node.close());
   const feed = ledger.start(node, { silentMs: 1_000 });
   await ledger.topUp();

@@ -8,6 +8,7 @@ import { type LightningNode, NodeError } from '../../node/node.ts';
 import { type LndRestServer, serveLndRest } from '../../node/simnet/lnd-rest.ts';
 import { GATEWAY_WALLET } from '../../node/simnet/simnet.ts';
 import { eventually } from '../support/eventually.ts';
+import { type Relay, startRelay } from '../support/relay.ts';
 import { untilCredited } from '../support/top-up.ts';
 import { ACCOUNT, openRig, type Rig, withoutLookUps } from './rig.ts';
 
@@ -160,39 +161,11 @@ test('an outage is said once in the log, not at every try', async (t) => {
   assert.equal(rig.logged().match(/feed of settlements was lost/g)?.length, 1);
 });
 
-/** A wire that can swallow: what is open stays open and carries nothing any more; new connections work. */
-async function swallowingWire(
-  t: TestContext,
-  target: LndRestServer,
-): Promise<{ url: string; swallow(): void; connections(): number }> {
-  const { port } = new URL(target.url);
-  const pairs = new Set<readonly [Socket, Socket]>();
-  let connections = 0;
-  const server = net.createServer((client) => {
-    connections += 1;
-    const node = net.connect({ port: Number(port), host: '127.0.0.1' });
-    for (const socket of [client, node]) socket.on('error', () => {});
-    client.pipe(node).pipe(client);
-    pairs.add([client, node]);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(async () => {
-    for (const socket of [...pairs].flat()) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
-  });
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    connections: () => connections,
-    swallow() {
-      for (const [client, node] of pairs) {
-        node.unpipe(client);
-        client.unpipe(node);
-        node.resume();
-        client.resume();
-      }
-    },
-  };
+/** A way to the node that can swallow what is sent. */
+async function swallowingWire(t: TestContext, target: LndRestServer): Promise<Relay & { url: string }> {
+  const wire = await startRelay({ host: '127.0.0.1', port: Number(new URL(target.url).port) });
+  t.after(() => wire.stop());
+  return { ...wire, url: `http://127.0.0.1:${wire.port}` };
 }
 
 test('a connection that was swallowed is noticed by its silence: the feed is asked anew, and credits what was paid meanwhile', async (t) => {
