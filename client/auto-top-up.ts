@@ -87,7 +87,8 @@ export function createTopUps(options: TopUpsOptions): TopUps {
     if (rule === undefined) return false;
     // What an upstream writes into its stream must not make anybody pay who has enough.
     if (isExhausted && report.balanceMsat < amountMsat) return true;
-    return topUpDueInMs(rule, report, pace, shop.clock.nowMs()) === 0;
+    // What is paid goes by the gateway's word alone, not by a guess of what was spent since.
+    return topUpDueInMs(rule, report, pace, report.atMs) === 0;
   };
   const begin = (work: () => Promise<void>): Promise<void> => {
     const run = exclusively(shop, accountKey(options.account.token), work).finally(() => {

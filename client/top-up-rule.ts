@@ -73,13 +73,13 @@ export function createPace(price: number | undefined): Pace {
 
 /**
  * How long until the rule asks for a top-up, ms: 0 when it does so now, `Infinity` when nothing is being spent. What was only seen
- * never asks for one while there is as much as a top-up would add: bursts pass.
+ * asks for one only while there is less than a top-up would add: bursts pass, and a top-up is not followed by a second one at once.
  * @param nowMs - later than the report: what was spent since is estimated
  */
 export function topUpDueInMs(rule: FullRule, report: AccountReport, pace: Pace, nowMs: number): number {
   const { belowMs, belowMsat, amountMsat } = rule;
   const announcedMsat = ((pace.announced() ?? 0) * belowMs) / 1000;
-  const seenMsat = Math.min(((pace.seen() ?? 0) * belowMs) / 1000, amountMsat);
+  const seenMsat = Math.min(((pace.seen() ?? 0) * belowMs) / 1000, amountMsat - 1);
   const perMs = (pace.msatPerSec() ?? 0) / 1000;
   const keepMsat = Math.max(belowMsat, announcedMsat, seenMsat);
   const spareMsat = report.balanceMsat - keepMsat - perMs * Math.max(0, nowMs - report.atMs);

@@ -256,6 +256,18 @@ describe('a paid stream', () => {
     assert.equal(gateway.count(TOPUP), 1);
   });
 
+  it('tops up once after a burst that took everything, not twice', async () => {
+    const { stream, events } = await openStream();
+    await until('the feed is open', () => gateway.feeds.length > 0);
+    await clock.advance(1_000);
+    await feedSays(0, 'payment-need-topup');
+    await until('a top-up was credited', () => named(events, 'topped-up').length === 1);
+    await feedSays(20_000);
+    await clock.advance(1_000);
+    await quiet(gateway);
+    assert.deepEqual([gateway.count(TOPUP), stream.balance()?.balanceMsat], [1, 20_000]);
+  });
+
   it('closed by its caller ends its connection and its charge', async () => {
     const { stream, failure } = await openStream();
     const closing = stream.close();

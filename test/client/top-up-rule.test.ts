@@ -95,7 +95,8 @@ describe('a rule', () => {
     pace.note(report(900_000, 0));
     pace.note(report(15_000, 1_000));
     assert.equal(topUpDueInMs(rule, report(15_000, 1_000), pace, 1_000) > 0, true);
-    assert.equal(topUpDueInMs(rule, report(10_000, 1_000), pace, 1_000), 0);
+    assert.equal(topUpDueInMs(rule, report(10_000, 1_000), pace, 1_000) > 0, true);
+    assert.equal(topUpDueInMs(rule, report(9_999, 1_000), pace, 1_000), 0);
   });
 
   it('does not take a top-up for a pace, and measures anew after it', () => {
