@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
-import { within } from '../ledger/redis/within.ts';
+import { within } from '../../node/within.ts';
 import type { SharedAdmission, SharedClients } from './shared-clients.ts';
 
 /** What counting in Redis needs. */

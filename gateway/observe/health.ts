@@ -1,4 +1,5 @@
 import { type LightningNode, NodeError } from '../../node/node.ts';
+import { within } from '../../node/within.ts';
 import type { Store } from '../ledger/store.ts';
 import { scrubText } from './scrub.ts';
 
@@ -135,7 +136,7 @@ export function createHealth(options: HealthOptions): Health {
   let running: Promise<void> | undefined;
 
   async function checkPart(name: string, check: Check): Promise<void> {
-    const failure = await withDeadline(check, deadlineMs);
+    const failure = await runCheck(check, deadlineMs);
     const before = parts.get(name);
     const nowSec = Math.floor(nowMs() / 1000);
     const state = failure === undefined ? 'up' : 'down';
@@ -187,26 +188,14 @@ export function createHealth(options: HealthOptions): Health {
   };
 }
 
-/** Runs a check. Resolves to its failure, or undefined. */
-async function withDeadline(check: Check, deadlineMs: number): Promise<Failure | undefined> {
+/** Runs a check, and has it stop when it takes too long. Resolves to its failure, or undefined. */
+async function runCheck(check: Check, deadlineMs: number): Promise<Failure | undefined> {
   const aborter = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<Failure>((resolve) => {
-    timer = setTimeout(() => {
-      aborter.abort();
-      resolve({ code: 'no-answer', reason: `No answer within ${deadlineMs} ms.` });
-    }, deadlineMs);
-  });
-  try {
-    return await Promise.race([
-      late,
-      Promise.resolve(check(aborter.signal)).then(() => undefined, failureOf),
-    ]);
-  } catch (error) {
-    return failureOf(error);
-  } finally {
-    clearTimeout(timer);
-  }
+  const late: Failure = { code: 'no-answer', reason: `No answer within ${deadlineMs} ms.` };
+  const checked = check(aborter.signal).then(() => undefined, failureOf);
+  const failure = await within(deadlineMs, checked, late);
+  if (failure === late) aborter.abort();
+  return failure;
 }
 
 function failureOf(error: unknown): Failure {

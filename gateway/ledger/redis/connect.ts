@@ -1,11 +1,11 @@
 import { Cluster, Redis } from 'ioredis';
 import type { RedisStoreConfig } from '../../../config/config.ts';
+import { within } from '../../../node/within.ts';
 import { nameRedis } from '../name-store.ts';
 import { StoreError } from '../store.ts';
 import { boundReplies } from './bound-replies.ts';
 import { explainRedisFailure, toStoreError } from './failure.ts';
 import { clusterOptions, redisOptions } from './options.ts';
-import { within } from './within.ts';
 
 /** What a client may be told, and what it draws its pauses from. */
 export interface RedisClientOptions {

@@ -1,5 +1,5 @@
 import { Redis, type RedisOptions, type SentinelAddress, SentinelConnector } from 'ioredis';
-import { within } from './within.ts';
+import { within } from '../../../node/within.ts';
 
 /** What it needs of a connection's options: how the sentinels are reached, and by which name they know the master. */
 type SentinelReach = Omit<RedisOptions, 'sentinels'> & {
