@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Msat, msat } from '../msat.ts';
-import { type Page, SimnetRefusal, STATUS } from './types.ts';
+import { type Page, type PayRequest, SimnetRefusal, STATUS } from './types.ts';
 
 /*
  * What clients send, read as grpc-gateway's protojson reads it: proto or camel-case names, 64-bit integers as strings or
@@ -59,6 +59,9 @@ const addHoldSchema = z.strictObject({
 
 const sendPaymentSchema = z.strictObject({
   payment_request: z.string().default(''),
+  dest: bytes.default(''),
+  payment_hash: bytes.default(''),
+  payment_addr: bytes.default(''),
   amt: int64.default(0),
   amt_msat: int64.default(0),
   fee_limit_sat: int64.default(0),
@@ -74,7 +77,11 @@ const sendPaymentSchema = z.strictObject({
   time_pref: ignored,
   cancelable: ignored,
   first_hop_custom_records: ignored,
+  final_cltv_delta: ignored,
+  dest_features: ignored,
 });
+
+const PUBLIC_KEY = /^0[23][0-9a-f]{64}$/;
 
 const cancelSchema = z.strictObject({ payment_hash: bytes.default('') });
 const settleSchema = z.strictObject({ preimage: bytes.default('') });
@@ -104,18 +111,34 @@ export function readSettle(body: unknown): string {
   return preimage(read(settleSchema, body).preimage);
 }
 
-/** `POST /v2/router/send`. @throws SimnetRefusal */
-export function readSendPayment(body: unknown) {
+/** `POST /v2/router/send`: an invoice, or the parts of one. @throws SimnetRefusal */
+export function readSendPayment(body: unknown): {
+  readonly request: PayRequest;
+  readonly inFlightUpdates: boolean;
+} {
   const fields = read(sendPaymentSchema, body);
-  if (fields.payment_request === '') {
-    throw unknownError('only payments of a payment_request are simulated');
-  }
+  return { request: toPay(fields), inFlightUpdates: !fields.no_inflight_updates };
+}
+
+function toPay(fields: z.infer<typeof sendPaymentSchema>): PayRequest {
+  const { payment_request: bolt11, dest, payment_hash, payment_addr } = fields;
   const amountMsat = amount(fields.amt, fields.amt_msat);
+  const maxFeeMsat = amount(fields.fee_limit_sat, fields.fee_limit_msat);
+  if (bolt11 !== '') {
+    for (const [name, value] of Object.entries({ dest, payment_hash })) {
+      if (value !== '') throw unknownError(`${name} and payment_request cannot appear together`);
+    }
+    return { bolt11, maxFeeMsat, ...(amountMsat === 0 ? {} : { amountMsat }) };
+  }
+  if (!PUBLIC_KEY.test(dest))
+    throw unknownError('invalid pubkey: neither payment_request nor dest names one');
+  if (amountMsat === 0) throw unknownError('amount must be specified');
   return {
-    bolt11: fields.payment_request,
-    maxFeeMsat: amount(fields.fee_limit_sat, fields.fee_limit_msat),
-    ...(amountMsat === 0 ? {} : { amountMsat }),
-    inFlightUpdates: !fields.no_inflight_updates,
+    payee: dest,
+    paymentHash: hash(payment_hash),
+    paymentSecret: hash(payment_addr),
+    amountMsat,
+    maxFeeMsat,
   };
 }
 

@@ -201,7 +201,7 @@ function sendAdded(wallet: SimnetWallet, addIndex: number, stream: RestStream): 
 }
 
 async function sendPayment({ wallet, body }: RestRequest, stream: RestStream): Promise<void> {
-  const { inFlightUpdates, ...request } = readSendPayment(body);
+  const { inFlightUpdates, request } = readSendPayment(body);
   refuseSecondAmount(request);
   const started = wallet.pay(request);
   if (inFlightUpdates) stream.send(paymentJson(started));
@@ -223,9 +223,10 @@ async function sendFinal(wallet: SimnetWallet, paymentHash: string, stream: Rest
   if (final !== undefined && !stream.gone.aborted) stream.send(paymentJson(final));
 }
 
-/** LND lets nobody overpay an invoice that names an amount. */
+/** LND lets nobody overpay an invoice that names an amount; whoever wants to gives its parts. */
 function refuseSecondAmount(request: PayRequest): void {
-  if (request.amountMsat === undefined || decode(request.bolt11).amountMsat === undefined) return;
+  if (!('bolt11' in request) || request.amountMsat === undefined) return;
+  if (decode(request.bolt11).amountMsat === undefined) return;
   throw new SimnetRefusal(
     STATUS.unknown,
     'amount must not be specified when paying a non-zero amount invoice',

@@ -7,6 +7,7 @@ import type { OpenInvoice } from './open-invoices.ts';
 import {
   type FailureReason,
   type Page,
+  type PayInvoice,
   type PayRequest,
   type SignedInvoice,
   type SimnetPayment,
@@ -17,34 +18,45 @@ import {
 /** BOLT 4: a receiver takes at most twice the amount that it asked for. */
 const MAX_OVERPAYMENT = 2;
 
+/** What a payer knows of what it pays. */
+interface Payable {
+  /** '' when it was told the parts alone. */
+  readonly bolt11: string;
+  readonly memo: string;
+  readonly payee: string;
+  readonly paymentHash: string;
+  readonly paymentSecret: string;
+  readonly amountMsat: Msat;
+}
+
 /**
  * Starts a payment, or refuses it with LND's words before anything was tried. One payment hash is paid at most once by
  * one wallet; a failed payment may be tried again.
  * @throws SimnetRefusal
  */
 export function startPayment(core: Core, payer: Peer, request: PayRequest): SimnetPayment {
-  const decoded = readPayable(core, request.bolt11);
-  const amountMsat = amountToPay(decoded, request);
-  if (decoded.payee === payer.publicKey) throw new SimnetRefusal(STATUS.unknown, 'self-payments not allowed');
-  if (payer.flights.has(decoded.paymentHash)) {
+  const payable = readPayable(core, request);
+  const { paymentHash, bolt11, memo, amountMsat } = payable;
+  if (payable.payee === payer.publicKey) throw new SimnetRefusal(STATUS.unknown, 'self-payments not allowed');
+  if (payer.flights.has(paymentHash)) {
     throw new SimnetRefusal(STATUS.alreadyExists, 'payment is in transition');
   }
-  if (core.records.payment(payer.name, decoded.paymentHash)?.state === 'succeeded') {
+  if (core.records.payment(payer.name, paymentHash)?.state === 'succeeded') {
     throw new SimnetRefusal(STATUS.alreadyExists, 'invoice is already paid');
   }
   const payment: SimnetPayment = {
     wallet: payer.name,
     index: core.records.nextPaymentIndex(payer.name),
-    paymentHash: decoded.paymentHash,
-    bolt11: request.bolt11,
-    memo: decoded.memo ?? '',
+    paymentHash,
+    bolt11,
+    memo,
     amountMsat,
     feeMsat: feeOf(core, amountMsat),
     createdMs: core.nowMs(),
     state: 'in-flight',
     failure: 'FAILURE_REASON_NONE',
   };
-  const flight: Flight = { payment, final: fly(core, payer, payment, decoded, request.maxFeeMsat) };
+  const flight: Flight = { payment, final: fly(core, payer, payment, payable, request.maxFeeMsat) };
   payer.flights.set(payment.paymentHash, flight);
   return payment;
 }
@@ -67,7 +79,7 @@ async function fly(
   core: Core,
   payer: Peer,
   payment: SimnetPayment,
-  decoded: DecodedInvoice,
+  payable: Payable,
   maxFeeMsat: Msat,
 ): Promise<SimnetPayment | undefined> {
   const out = addMsat(payment.amountMsat, payment.feeMsat);
@@ -80,7 +92,7 @@ async function fly(
     if (out > spendable) return fail(core, payment, 'FAILURE_REASON_INSUFFICIENT_BALANCE');
     if (core.settings.latencyMs > 0) await core.sleep(core.settings.latencyMs, core.closing);
     if (core.closing.aborted) return undefined;
-    return await arrive(core, payment, decoded);
+    return await arrive(core, payment, payable);
   } catch {
     return core.closing.aborted ? undefined : fail(core, payment, 'FAILURE_REASON_ERROR');
   } finally {
@@ -93,9 +105,9 @@ async function fly(
 function arrive(
   core: Core,
   payment: SimnetPayment,
-  decoded: DecodedInvoice,
+  payable: Payable,
 ): SimnetPayment | Promise<SimnetPayment | undefined> {
-  const receiver = [...core.peers.values()].find((peer) => peer.publicKey === decoded.payee);
+  const receiver = [...core.peers.values()].find((peer) => peer.publicKey === payable.payee);
   if (receiver === undefined || core.randomFraction() < core.settings.failureRate) {
     return fail(core, payment, 'FAILURE_REASON_NO_ROUTE');
   }
@@ -107,7 +119,7 @@ function arrive(
   }
   const complete = signed(core, receiver, invoice);
   // A receiver that signed two invoices on one hash must not take the lower amount for the higher.
-  if (complete.paymentSecret !== decoded.paymentSecret || payment.amountMsat < invoice.amountMsat) {
+  if (complete.paymentSecret !== payable.paymentSecret || !isEnough(payment.amountMsat, invoice.amountMsat)) {
     return fail(core, payment, 'FAILURE_REASON_INCORRECT_PAYMENT_DETAILS');
   }
   // What is held may be taken at any time: its place in the channels is not free.
@@ -171,8 +183,21 @@ function fail(core: Core, payment: SimnetPayment, failure: FailureReason): Simne
   return failed;
 }
 
-function readPayable(core: Core, bolt11: string): DecodedInvoice {
-  const decoded = readInvoice(bolt11);
+/** An invoice without an amount asks for 0, and takes what comes. */
+function isEnough(amountMsat: Msat, askedMsat: Msat): boolean {
+  return amountMsat >= askedMsat && (askedMsat === 0 || amountMsat <= askedMsat * MAX_OVERPAYMENT);
+}
+
+/** Of an invoice by its parts nobody but the payee knows what it asks for, and when it ends. */
+function readPayable(core: Core, request: PayRequest): Payable {
+  if (!('bolt11' in request)) return { ...request, bolt11: '', memo: '' };
+  const { payee, paymentHash, paymentSecret, memo = '', ...decoded } = readInvoice(core, request.bolt11);
+  const amountMsat = amountToPay(decoded.amountMsat, request);
+  return { bolt11: request.bolt11, memo, payee, paymentHash, paymentSecret, amountMsat };
+}
+
+function readInvoice(core: Core, bolt11: string): DecodedInvoice {
+  const decoded = decode(bolt11);
   if (decoded.network !== core.network) {
     throw new SimnetRefusal(STATUS.unknown, `invoice is for ${decoded.network}, this is ${core.network}`);
   }
@@ -184,7 +209,7 @@ function readPayable(core: Core, bolt11: string): DecodedInvoice {
   return decoded;
 }
 
-function readInvoice(bolt11: string): DecodedInvoice {
+function decode(bolt11: string): DecodedInvoice {
   try {
     return decodeInvoice(bolt11);
   } catch (error) {
@@ -193,13 +218,12 @@ function readInvoice(bolt11: string): DecodedInvoice {
   }
 }
 
-function amountToPay(decoded: DecodedInvoice, request: PayRequest): Msat {
-  const asked = decoded.amountMsat;
+function amountToPay(asked: Msat | undefined, request: PayInvoice): Msat {
   const amountMsat = request.amountMsat ?? asked ?? ZERO_MSAT;
   if (amountMsat === 0) {
     throw new SimnetRefusal(STATUS.unknown, 'amount must be specified when paying a zero amount invoice');
   }
-  if (asked !== undefined && (amountMsat < asked || amountMsat > asked * MAX_OVERPAYMENT)) {
+  if (asked !== undefined && !isEnough(amountMsat, asked)) {
     throw new SimnetRefusal(STATUS.unknown, 'amount must be from the amount of the invoice to twice as much');
   }
   return amountMsat;

@@ -128,13 +128,26 @@ export interface SimnetPayment {
   readonly failure: FailureReason;
 }
 
-/** What to pay. */
-export interface PayRequest {
+/** An invoice to pay. */
+export interface PayInvoice {
   readonly bolt11: string;
   readonly maxFeeMsat: Msat;
   /** For an invoice without an amount, or to overpay one (at most twice its amount, as BOLT 4 allows). */
   readonly amountMsat?: Msat;
 }
+
+/** An invoice to pay, by its parts and without the invoice itself: with LND the way to pay more than it asks for. */
+export interface PayParts {
+  /** 66 hex digits. */
+  readonly payee: string;
+  readonly paymentHash: string;
+  readonly paymentSecret: string;
+  readonly amountMsat: Msat;
+  readonly maxFeeMsat: Msat;
+}
+
+/** What to pay. */
+export type PayRequest = PayInvoice | PayParts;
 
 /** Which records of a wallet to list, as LND pages them. */
 export interface Page {

@@ -41,6 +41,8 @@ test('whatever is sent is read or refused, never anything else', () => {
     'r_preimage',
     'expiry',
     'payment_request',
+    'dest',
+    'payment_addr',
     'amt',
     'payment_hash',
     'hash',

@@ -125,6 +125,55 @@ test('a payment streams its states, is tracked, listed, and settles the invoice'
   });
 });
 
+test('an invoice that is paid by its parts takes more than it asks, up to twice, and never less', async () => {
+  await served(async ({ call, lines, simnet }) => {
+    const added = await call('POST', '/v1/invoices', { value_msat: '10000' });
+    const { r_hash, payment_addr } = added.body;
+    const dest = Buffer.from(simnet.wallet('gateway').publicKey, 'hex').toString('base64');
+    const parts = {
+      dest,
+      payment_hash: r_hash,
+      payment_addr,
+      final_cltv_delta: 90,
+      dest_features: [9, 15, 17],
+    };
+    const pay = async (change: object): Promise<unknown> => {
+      const body = { ...parts, no_inflight_updates: true, ...change };
+      const [line] = await lines('POST', '/v2/router/send', body, 'default');
+      return (line?.result as Record<string, unknown> | undefined)?.['failure_reason'] ?? line;
+    };
+    const refused = 'FAILURE_REASON_INCORRECT_PAYMENT_DETAILS';
+    assert.equal(await pay({ amt_msat: '9999' }), refused);
+    assert.equal(await pay({ amt_msat: '20001' }), refused);
+    assert.equal(await pay({ amt_msat: '10000', payment_addr: r_hash }), refused);
+    assert.equal(await pay({ amt_msat: '10000', payment_hash: payment_addr }), refused);
+    assert.equal(await pay({ amt_msat: '12345' }), 'FAILURE_REASON_NONE');
+    const hash = Buffer.from(String(r_hash), 'base64').toString('hex');
+    assert.partialDeepStrictEqual((await call('GET', `/v1/invoice/${hash}`)).body, {
+      state: 'SETTLED',
+      value_msat: '10000',
+      amt_paid_msat: '12345',
+    });
+  });
+});
+
+test('parts of an invoice beside an invoice, or too few of them, are refused', async () => {
+  await served(async ({ lines, simnet }) => {
+    const dest = Buffer.from(simnet.wallet('gateway').publicKey, 'hex').toString('base64');
+    const message = async (body: object): Promise<unknown> => {
+      const [line] = await lines('POST', '/v2/router/send', body, 'default');
+      return (line as { error?: { message?: unknown } } | undefined)?.error?.message;
+    };
+    assert.equal(
+      await message({ payment_request: 'lnbcrt1', dest }),
+      'dest and payment_request cannot appear together',
+    );
+    assert.match(String(await message({})), /^invalid pubkey/);
+    assert.equal(await message({ dest }), 'amount must be specified');
+    assert.equal(await message({ dest, amt: 1 }), 'invalid hash length of 0, want 32');
+  });
+});
+
 test('getinfo and channels have what clients look for', async () => {
   await served(async ({ call, simnet }) => {
     assert.partialDeepStrictEqual((await call('GET', '/v1/getinfo')).body, {
