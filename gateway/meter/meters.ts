@@ -117,18 +117,20 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
   #stopTick: (() => void) | undefined;
   #stopSoon: (() => void) | undefined;
   #sweptAtMs = 0;
+  #missedMs = 0;
   #closed = false;
 
   constructor(options: MetersOptions) {
     const { ledger, unsettled, tickMs = DEFAULT_TICK_MS, leaseTtlSec = DEFAULT_TTL_SEC } = options;
-    this.now = steadyClock(options.nowMs, Math.max(1_000, 10 * tickMs));
+    this.now = steadyClock(options.nowMs, Math.max(1_000, 10 * tickMs), (ms) => this.#missed(ms));
     this.#ledger = ledger;
     this.#unsettled = unsettled;
     this.#tickMs = tickMs;
     this.#observe = options.observe ?? {};
     this.#setTimer = options.setTimer ?? unrefTimer;
     this.#wheel = new Wheel(tickMs, this.now());
-    const tabDeps = { ledger, unsettled, tickMs, leaseTtlSec, now: this.now, port: this };
+    const missedMs = (): number => this.#missedMs;
+    const tabDeps = { ledger, unsettled, tickMs, leaseTtlSec, now: this.now, missedMs, port: this };
     this.#makeTab = async (terms) => this.#adopt(await openTab(tabDeps, terms));
     this.#makePlace = async (terms) => this.#adopt(await openPlace(tabDeps, terms));
   }
@@ -253,6 +255,13 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
   schedule(tab: Tab, dueMs: number): void {
     this.#wheel.schedule(tab, dueMs);
     this.#arm();
+  }
+
+  /** This process stood still for longer than its clock counts: other processes have gone on meanwhile. */
+  #missed(missedMs: number): void {
+    this.#missedMs += missedMs;
+    const nowMs = this.now();
+    for (const tabs of this.#accounts.values()) for (const tab of tabs) tab.missed(missedMs, nowMs);
   }
 
   #arm(): void {

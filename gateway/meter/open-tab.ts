@@ -8,7 +8,7 @@ import { costOf, rateOf } from './rate.ts';
 import type { Settling } from './settle-tab.ts';
 import { SpanLog } from './span-log.ts';
 import { Tab } from './tab.ts';
-import type { TabPort, TabSettings, Together } from './tab-types.ts';
+import type { TabPort, TabSettings } from './tab-types.ts';
 import type { MeterTerms, Opened } from './terms.ts';
 
 const DEFAULT_SLICE_MS = 1_000;
@@ -36,6 +36,8 @@ export interface TabDeps {
   readonly tickMs: number;
   readonly leaseTtlSec: number;
   readonly now: () => number;
+  /** What the clock has not counted so far because the process stood still, ms. */
+  readonly missedMs: () => number;
   readonly port: TabPort<Tab>;
 }
 
@@ -50,8 +52,9 @@ export type OpenedTab =
  * @throws RangeError for a price that can't be counted
  */
 export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedTab> {
-  const together = await joinOthers(deps, terms);
-  const settings = settingsOf(deps, terms, together);
+  const key = sharedKey(terms);
+  const clock = key === undefined ? undefined : await compareClocks(deps, terms.accountId);
+  const settings = settingsOf(deps, terms, key);
   const sentAtMs = deps.now();
   const opened = await openLease(deps, terms, settings, firstAmounts(terms, settings.sliceMs));
   if (opened.kind !== 'opened') return opened;
@@ -59,7 +62,8 @@ export async function openTab(deps: TabDeps, terms: MeterTerms): Promise<OpenedT
     terms.price.unit === 'second'
       ? new Seconds(
           Math.min(LEAST_PAID_MS, settings.sliceMs),
-          together === undefined ? undefined : new SpanLog(),
+          // As of now: the process may have stood still since.
+          clock === undefined ? undefined : new SpanLog(clock.aheadMs + deps.missedMs() - clock.missedMs),
         )
       : new Counter({
           leastAhead: FIRST_UNITS[terms.price.unit],
@@ -134,33 +138,35 @@ export function sharedKey({ charge, price, service }: MeterTerms): string | unde
   return `${service} ${price.amountMsat}/${price.per}`;
 }
 
-/** What brings this process's count and those of others on one line: the store's clock, as of the middle of the question. */
-async function joinOthers(deps: TabDeps, terms: MeterTerms): Promise<Together | undefined> {
-  const key = sharedKey(terms);
-  if (key === undefined) return undefined;
-  let best: { readonly tookMs: number; readonly aheadMs: number } | undefined;
-  for (
-    let asks = 0;
-    asks < CLOCK_ASKS && (best?.tookMs ?? Number.POSITIVE_INFINITY) > CLOCK_NEAR_MS;
-    asks += 1
-  ) {
-    const askedAtMs = deps.now();
-    const storeMs = await deps.ledger.clockMs(terms.accountId);
-    const tookMs = deps.now() - askedAtMs;
-    const aheadMs = storeMs - askedAtMs - Math.floor(tookMs / 2);
-    if (best === undefined || tookMs < best.tookMs) best = { tookMs, aheadMs };
-  }
-  return { key, aheadMs: best?.aheadMs ?? 0 };
+interface ComparedClock {
+  /** What the meter's clock lacked to the store's, ms. */
+  readonly aheadMs: number;
+  /** What the meter's clock had missed by then, ms. */
+  readonly missedMs: number;
 }
 
-function settingsOf(deps: TabDeps, terms: MeterTerms, together: Together | undefined): TabSettings {
+/** What brings this process's count and those of others on one line: the store's clock, as of the middle of the question. */
+async function compareClocks(deps: TabDeps, accountId: string): Promise<ComparedClock> {
+  let best: (ComparedClock & { readonly tookMs: number }) | undefined;
+  for (let asks = 0; asks < CLOCK_ASKS && (best === undefined || best.tookMs > CLOCK_NEAR_MS); asks += 1) {
+    const askedAtMs = deps.now();
+    const missedMs = deps.missedMs();
+    const storeMs = await deps.ledger.clockMs(accountId);
+    const tookMs = deps.now() - askedAtMs;
+    const aheadMs = storeMs - askedAtMs - Math.floor(tookMs / 2);
+    if (best === undefined || tookMs < best.tookMs) best = { tookMs, aheadMs, missedMs };
+  }
+  return best ?? { aheadMs: 0, missedMs: 0 };
+}
+
+function settingsOf(deps: TabDeps, terms: MeterTerms, sharedAs: string | undefined): TabSettings {
   const { sliceMs = DEFAULT_SLICE_MS, holdMs, warnMs, service, price } = terms;
   const { tickMs } = deps;
   // Early enough for a tick and the store's answer, so that a slice never runs out while there is money.
   const leadMs = Math.floor(Math.min(sliceMs / 2, Math.max(2 * tickMs, sliceMs / 4)));
   const { unit } = price;
   const pace = { sliceMs, leadMs, tickMs, retryMs: RETRY_MS, holdMs, warnMs };
-  return { service, unit, ...pace, ...(together === undefined ? {} : { together }) };
+  return { service, unit, ...pace, ...(sharedAs === undefined ? {} : { together: { key: sharedAs } }) };
 }
 
 /** What to set aside, and what to be content with. */

@@ -77,6 +77,13 @@ export class Seconds implements Quantity {
     this.#sinceMs = nowMs;
   }
 
+  /** The clock stood still, and others' did not: what was counted so far was before that. */
+  missed(missedMs: number, nowMs: number, coveredMs: number): void {
+    if (this.log === undefined) return;
+    this.clamp(nowMs, coveredMs);
+    this.log.missed(missedMs);
+  }
+
   usedUpAtMs(nowMs: number, coveredMs: number): number {
     return this.#sinceMs === undefined
       ? Number.POSITIVE_INFINITY

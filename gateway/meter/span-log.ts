@@ -7,12 +7,24 @@ interface Stretch {
   readonly lengthMs: number;
 }
 
-/** When each unit of time was delivered, by the meter's clock: which stretches of a count belong to which moments. */
+/** When each unit of time was delivered, by the store's clock: which stretches of a count belong to which moments. */
 export class SpanLog {
   #stretches: Stretch[] = [];
+  /** What the meter's clock lacks to the store's, ms. */
+  #aheadMs: number;
 
-  /** Time was counted: `lengthMs` units after `fromUnits`, from `fromMs` on. */
-  add(fromUnits: number, fromMs: number, lengthMs: number): void {
+  constructor(aheadMs: number) {
+    this.#aheadMs = aheadMs;
+  }
+
+  /** The meter's clock stood still for so long, ms, and the store's did not: what comes is so much later. */
+  missed(missedMs: number): void {
+    this.#aheadMs += missedMs;
+  }
+
+  /** Time was counted: `lengthMs` units after `fromUnits`, from `sinceMs` on by the meter's clock. */
+  add(fromUnits: number, sinceMs: number, lengthMs: number): void {
+    const fromMs = sinceMs + this.#aheadMs;
     const last = this.#stretches.at(-1);
     if (last !== undefined && last.fromMs + last.lengthMs === fromMs) {
       this.#stretches[this.#stretches.length - 1] = { ...last, lengthMs: last.lengthMs + lengthMs };
@@ -36,7 +48,7 @@ export class SpanLog {
     stretches.splice(nearest - 1, 2, { fromUnits: first.fromUnits, fromMs, lengthMs });
   }
 
-  /** Those moments. Units beyond what was counted follow on the last one: the least time of a connection. */
+  /** Those moments, by the store's clock. Units beyond what was counted follow on the last one: the least time of a connection. */
   between(fromUnits: number, toUnits: number): readonly Span[] {
     const spans: Span[] = [];
     this.#stretches.forEach(({ fromUnits: first, fromMs, lengthMs }, at) => {

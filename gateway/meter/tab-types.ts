@@ -32,8 +32,6 @@ export interface TabPort<Tab> {
 export interface Together {
   /** What is paid for together. */
   readonly key: string;
-  /** What the meter's clock lacks to the store's, ms. */
-  readonly aheadMs: number;
 }
 
 /** How a tab is driven; all ms. */

@@ -171,6 +171,12 @@ export class Tab implements Timed {
     return false;
   }
 
+  /** This process stood still for so long beyond what its clock counted, ms. */
+  missed(missedMs: number, nowMs: number): void {
+    if (this.state.kind === 'ended' || !(this.quantity instanceof Seconds)) return;
+    this.quantity.missed(missedMs, nowMs, this.lease.coveredUnits);
+  }
+
   #hold(nowMs: number): void {
     this.quantity.stop(nowMs, this.lease.coveredUnits);
     this.state = {
@@ -194,9 +200,7 @@ export class Tab implements Timed {
     if (log === undefined || together === undefined) return undefined;
     return (fromUnits, toUnits) => ({
       key: together.key,
-      spans: log
-        .between(fromUnits, toUnits)
-        .map(([fromMs, toMs]) => [fromMs + together.aheadMs, toMs + together.aheadMs]),
+      spans: log.between(fromUnits, toUnits),
     });
   }
 

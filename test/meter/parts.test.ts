@@ -42,7 +42,12 @@ test('seconds are counted in milliseconds', () => {
 
 test('the clock goes forward only, by no more than a step at a time, and loses no fraction', () => {
   let raw = 1_000.9;
-  const clock = steadyClock(() => raw, 1_000);
+  const missed: number[] = [];
+  const clock = steadyClock(
+    () => raw,
+    1_000,
+    (ms) => missed.push(ms),
+  );
   for (let step = 0; step < 1_000; step += 1) {
     raw += 0.1;
     clock();
@@ -55,6 +60,7 @@ test('the clock goes forward only, by no more than a step at a time, and loses n
   assert.equal(clock(), before + 10);
   raw += 3_600_000;
   assert.equal(clock(), before + 1_010);
+  assert.deepEqual(missed, [3_599_000]);
 });
 
 test('the wheel wakes each entry once, at the first tick at or after its time, in order, also after a long sleep', () => {

@@ -26,6 +26,8 @@ export interface Rig {
   run(ms: number): Promise<void>;
   /** The clock alone jumps. */
   jump(ms: number): void;
+  /** The first process stands still for so long, while the others go on. */
+  freeze(ms: number): void;
   credit(accountId: string, amountMsat: number): Promise<void>;
   /** Opens a stream that must open. */
   open(terms: Partial<MeterTerms> & { readonly price: MeterTerms['price'] }, meters?: Meters): Promise<Meter>;
@@ -60,7 +62,8 @@ export async function createRig(options: RigOptions = {}): Promise<Rig> {
   let offset = 0;
   let credits = 0;
   let keys = 0;
-  const timers = new Set<{ readonly atMs: number; readonly act: () => void }>();
+  let thawMs = 0;
+  const timers = new Set<{ readonly atMs: number; readonly act: () => void; readonly isFirst: boolean }>();
   const wallMs = () => START_SEC * 1000 + now;
   const store = await (options.openStore ?? (async (nowMs) => createMemoryStore({ nowMs })))(wallMs);
   const revoked = new Set<string>();
@@ -102,7 +105,7 @@ export async function createRig(options: RigOptions = {}): Promise<Rig> {
       unsettled: { settle },
       ...(options.leaseTtlSec === undefined ? {} : { leaseTtlSec: options.leaseTtlSec }),
       setTimer: (act, delayMs) => {
-        const timer = { atMs: now + delayMs, act };
+        const timer = { atMs: now + delayMs, act, isFirst: sinceMs === 0 };
         timers.add(timer);
         return () => void timers.delete(timer);
       },
@@ -112,7 +115,7 @@ export async function createRig(options: RigOptions = {}): Promise<Rig> {
 
   async function runTimers(): Promise<void> {
     for (;;) {
-      const due = [...timers].filter(({ atMs }) => atMs <= now);
+      const due = [...timers].filter(({ atMs, isFirst }) => atMs <= now && !(isFirst && now < thawMs));
       if (due.length === 0) break;
       for (const timer of due) {
         timers.delete(timer);
@@ -142,6 +145,9 @@ export async function createRig(options: RigOptions = {}): Promise<Rig> {
     },
     jump(ms) {
       offset += ms;
+    },
+    freeze(ms) {
+      thawMs = now + ms;
     },
     async credit(accountId, amountMsat) {
       credits += 1;

@@ -5,7 +5,7 @@ import { MAX_SPANS } from '../../gateway/ledger/store.ts';
 import { SpanLog } from '../../gateway/meter/span-log.ts';
 
 test('a part of a count is told as the moments in which it was counted', () => {
-  const log = new SpanLog();
+  const log = new SpanLog(0);
   log.add(0, 1_000, 300);
   log.add(300, 1_300, 200);
   log.add(500, 2_000, 100);
@@ -18,11 +18,11 @@ test('a part of a count is told as the moments in which it was counted', () => {
     [2_000, 2_050],
   ]);
   assert.deepEqual(log.between(500, 500), []);
-  assert.deepEqual(new SpanLog().between(0, 10), []);
+  assert.deepEqual(new SpanLog(0).between(0, 10), []);
 });
 
 test('the least time of a connection follows on what it had, also when that was nothing', () => {
-  const log = new SpanLog();
+  const log = new SpanLog(0);
   log.add(0, 1_000, 0);
   assert.deepEqual(log.between(0, 250), [[1_000, 1_250]]);
   log.add(0, 1_100, 40);
@@ -31,7 +31,7 @@ test('the least time of a connection follows on what it had, also when that was 
 });
 
 test('what is paid for is forgotten, but for the stretch that goes on', () => {
-  const log = new SpanLog();
+  const log = new SpanLog(0);
   log.add(0, 0, 100);
   log.add(100, 200, 100);
   log.forget(200);
@@ -40,11 +40,22 @@ test('what is paid for is forgotten, but for the stretch that goes on', () => {
   assert.deepEqual(log.between(200, 250), [[300, 350]]);
 });
 
+test('what comes after the clock stood still is so much later than what came before', () => {
+  const log = new SpanLog(10_000);
+  log.add(0, 1_000, 500);
+  log.missed(2_000);
+  log.add(500, 1_500, 500);
+  assert.deepEqual(log.between(0, 1_000), [
+    [11_000, 11_500],
+    [13_500, 14_000],
+  ]);
+});
+
 test('however it was cut up, as much is told as was counted, in order, in a bounded number of spans', () => {
   const piece = fc.record({ gap: fc.nat(9), length: fc.nat(9) });
   fc.assert(
     fc.property(fc.array(piece, { minLength: 1, maxLength: 3 * MAX_SPANS }), (pieces) => {
-      const log = new SpanLog();
+      const log = new SpanLog(0);
       let units = 0;
       let nowMs = 5_000;
       for (const { gap, length } of pieces) {

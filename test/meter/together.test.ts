@@ -159,3 +159,40 @@ test('what a process that died had set aside goes back, and the time of the othe
   await one.end();
   assert.deepEqual(await rig.account(), { balance: 9_200, reserved: 0, spent: 800, credited: 10_000 });
 });
+
+test('a process that stood still is not behind the others: what it delivers then is billed beside what they had delivered', async () => {
+  const rig = await createRig();
+  await rig.credit(ACCOUNT, 10_000);
+  const one = await rig.open(ONCE);
+  startFlow(one);
+  await rig.run(2_000);
+  rig.freeze(4_000);
+  const two = await rig.open(ONCE, rig.others);
+  startFlow(two);
+  await rig.run(4_000);
+  await two.end();
+  await rig.run(3_000);
+  await one.end();
+  const { spent, reserved } = await rig.account();
+  assert.equal(reserved, 0);
+  assert.ok(spent >= 890 && spent <= 900, `${spent} for 9 s`);
+});
+
+test('streams at a process that stood still and at another one pay once for the time after it, too', async () => {
+  const rig = await createRig();
+  await rig.credit(ACCOUNT, 10_000);
+  const one = await rig.open(ONCE);
+  startFlow(one);
+  await rig.run(2_000);
+  rig.freeze(4_000);
+  await rig.run(4_000);
+  const two = await rig.open(ONCE, rig.others);
+  startFlow(two);
+  await rig.run(3_000);
+  await one.end();
+  await two.end();
+  const { spent, reserved } = await rig.account();
+  assert.equal(reserved, 0);
+  // What was set aside when it froze counts as delivered.
+  assert.ok(spent >= 490 && spent <= 640, `${spent} for 5 s`);
+});
