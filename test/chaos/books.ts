@@ -1,5 +1,6 @@
 import { readTerms } from '../../gateway/l402/caveat.ts';
 import { macaroonFromText } from '../../gateway/l402/macaroon.ts';
+import type { Stretch } from './bounds-together.ts';
 
 /** A purchase or a top-up that a client decided to pay for, and what its wallet said. */
 export interface Bought {
@@ -58,8 +59,12 @@ export interface Sent {
   expectedBytes: number;
   /** Time during which something came all the while, ms: what a stream delivered at the least. */
   runningMs: number;
+  /** The same as stretches of the run's time. */
+  readonly runs: Stretch[];
   /** Time between the notice that the money is used up and the next thing that came, ms: a held stream costs nothing. */
   heldMs: number;
+  /** The same as stretches of the run's time. */
+  readonly holds: Stretch[];
 }
 
 /** `cheat`: it must get nothing. `contest`: several are sent with money for one. */

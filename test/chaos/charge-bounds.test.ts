@@ -22,7 +22,9 @@ const ANSWERED: Sent = {
   wantedBytes: 0,
   expectedBytes: 64,
   runningMs: 0,
+  runs: [],
   heldMs: 0,
+  holds: [],
 };
 const UNANSWERED: Sent = { ...ANSWERED, status: undefined, fromUpstream: false, end: 'none', bytes: 0 };
 
@@ -118,4 +120,41 @@ test('a download costs its bytes', () => {
   assert.deepEqual(judge([download], QUIET), [201, 201, '']);
   const left: Sent = { ...download, bytes: 5_000, end: 'left' };
   assert.deepEqual(judge([left], QUIET), [50, 201, 'cut']);
+});
+
+/** A stream that is charged once, of which something came from `fromMs` to `toMs` all the while. */
+function shared(fromMs: number, toMs: number, change: Partial<Sent> = {}): Sent {
+  const times = { sentAtMs: fromMs, headAtMs: fromMs, endedAtMs: toMs };
+  const ran = { runningMs: toMs - fromMs, runs: [[fromMs, toMs]] satisfies Sent['runs'] };
+  return { ...ANSWERED, service: 'shared', end: 'left', ...times, ...ran, ...change };
+}
+
+test('streams that are charged once cost the time that they have together, at any gateways', () => {
+  assert.deepEqual(judge([shared(2_000, 12_000)], QUIET), [9_250, 11_500, 'slice']);
+  const three = [shared(2_000, 12_000), shared(2_000, 12_000, { gateway: 1 }), shared(5_000, 8_000)];
+  assert.deepEqual(judge(three, QUIET).slice(0, 2), [9_250, 13_000]);
+  // Each for itself they would be charged 23 s.
+  assert.ok(boundsOfAccount(three, QUIET).mostMsat < 22_000);
+});
+
+test('streams that are charged once, one after the other, cost what they cost together', () => {
+  const two = [shared(2_000, 12_000), shared(20_000, 30_000, { gateway: 1 })];
+  assert.deepEqual(judge(two, QUIET).slice(0, 2), [18_500, 23_000]);
+  const killed = withOutage('killed', 11_000, 14_000);
+  assert.deepEqual(judge(two, killed).slice(0, 2), [16_250, 23_000]);
+});
+
+test('of streams that are charged once, what is held at all of them costs nothing', () => {
+  const holds = [[4_000, 8_000]] satisfies Sent['holds'];
+  const held = shared(2_000, 12_000, {
+    heldMs: 4_000,
+    holds,
+    runs: [
+      [2_000, 4_000],
+      [8_000, 12_000],
+    ],
+  });
+  assert.deepEqual(judge([held], QUIET).slice(0, 2), [5_250, 7_500]);
+  const [least, most] = judge([held, shared(2_000, 12_000, { gateway: 1 })], QUIET);
+  assert.deepEqual([least, most], [9_250, 12_500]);
 });

@@ -1,4 +1,5 @@
 import type { Sent } from './books.ts';
+import { type SharedStream, timeTogether, without } from './bounds-together.ts';
 import type { Target } from './schedule.ts';
 import type { Timeline } from './timeline.ts';
 import { PRICES } from './world.ts';
@@ -40,8 +41,12 @@ const FREE_RETRIES = 2;
 
 /** What all the requests of one account can have cost. Requests that repeat each other under one key are judged together. */
 export function boundsOfAccount(sent: readonly Sent[], timeline: Timeline): Bounds {
-  const groups = Map.groupBy(sent, (one, at) => (isKeyed(one) ? `key ${one.idempotencyKey}` : `own ${at}`));
+  const [shared = [], apart = []] = [true, false].map((isShared) =>
+    sent.filter(({ service, intent }) => (service === 'shared' && intent !== 'cheat') === isShared),
+  );
+  const groups = Map.groupBy(apart, (one, at) => (isKeyed(one) ? `key ${one.idempotencyKey}` : `own ${at}`));
   const all = [...groups.values()].map((group) => boundsOfRepetitions(group, timeline));
+  if (shared.length > 0) all.push(boundsOfShared(shared, timeline));
   return {
     leastMsat: all.reduce((sum, { leastMsat }) => sum + leastMsat, 0),
     mostMsat: all.reduce((sum, { mostMsat }) => sum + mostMsat, 0),
@@ -106,6 +111,35 @@ function boundsOfCall(sent: Sent, timeline: Timeline): Bounds {
   return isRefund ? between(sent, 0, price, 'refund-lost') : exactly(0);
 }
 
+/** Streams that are charged once: for the time in which at least one of them was delivered. */
+function boundsOfShared(sent: readonly Sent[], timeline: Timeline): Bounds {
+  const { leastMs, mostMs } = timeTogether(sent.flatMap((one) => sharedStreamOf(one, timeline)));
+  // Each for itself is the most that they can cost, and tells what is not known, and why.
+  const each = sent.map((one) => boundsOfStream(one, timeline));
+  const eachMsat = each.reduce((sum, { mostMsat }) => sum + mostMsat, 0);
+  const [leastMsat, mostMsat] = [costOfMs(leastMs), Math.min(eachMsat, costOfMs(mostMs))];
+  return { leastMsat, mostMsat, slacks: each.flatMap(({ slacks }) => slacks) };
+}
+
+/** What is known of a stream; nothing of one that was refused. */
+function sharedStreamOf(sent: Sent, timeline: Timeline): SharedStream[] {
+  const { status, sentAtMs, headAtMs, endedAtMs, holds, runs } = sent;
+  if (status === undefined) {
+    const untilMs = Math.min(endedAtMs, sentAtMs + SLICE_MS) + NOTICE_MS;
+    return [{ may: [[sentAtMs, untilMs]], surely: [], lostMs: 0 }];
+  }
+  if (!sent.fromUpstream) return [];
+  // A gateway that is busy begins some time before its client sees it.
+  const fromMs = Math.max(sentAtMs, headAtMs - NOTICE_MS);
+  const untilMs = Math.max(endedAtMs, headAtMs + LEAST_PAID_MS) + NOTICE_MS;
+  return [{ may: without([fromMs, untilMs], holds), surely: runs, lostMs: lostMsOf(sent, timeline) }];
+}
+
+/** What of a stream may be delivered and not billed, ms. */
+function lostMsOf(sent: Sent, timeline: Timeline): number {
+  return isRefundAtRisk(sent, timeline) || wasHit(sent, timeline) ? UNCOMMITTED_MS : ORDERLY_MS;
+}
+
 function boundsOfStream(sent: Sent, timeline: Timeline): Bounds {
   if (sent.status === undefined) {
     const openMs = sent.endedAtMs - sent.sentAtMs;
@@ -114,8 +148,7 @@ function boundsOfStream(sent: Sent, timeline: Timeline): Bounds {
   if (!sent.fromUpstream) return exactly(0);
   const openMs = sent.endedAtMs - sent.headAtMs - sent.heldMs;
   const most = costOfMs(Math.max(openMs, LEAST_PAID_MS) + NOTICE_MS);
-  const lostMs = isRefundAtRisk(sent, timeline) || wasHit(sent, timeline) ? UNCOMMITTED_MS : ORDERLY_MS;
-  const least = costOfMs(Math.max(0, sent.runningMs - lostMs));
+  const least = costOfMs(Math.max(0, sent.runningMs - lostMsOf(sent, timeline)));
   return between(sent, least, most, isExplained(sent, timeline) ? 'slice' : 'unexplained');
 }
 

@@ -16,9 +16,11 @@ export interface Facts {
   readonly settledMsat: ReadonlyMap<string, number>;
   /** What the ledger holds of each of these payments. */
   readonly entries: ReadonlyMap<string, PaymentEntry>;
+  /** The same before `sluice reconcile --mend` was run: what the gateways had done by themselves. */
+  readonly unmended: ReadonlyMap<string, PaymentEntry>;
   readonly accounts: ReadonlyMap<string, Account>;
   readonly totals: Totals;
-  /** What `sluice reconcile` says. */
+  /** What `sluice reconcile` says, after it has mended what it could. */
   readonly reconciled: Reconciled;
 }
 
@@ -41,20 +43,23 @@ export function configOf(file: string): Config {
 }
 
 /**
- * Waits until the ledger has credited each of these payments, which the gateways must hear of by themselves.
- * @returns those that it has not credited when the time is over
+ * Waits until the gateways have heard of each paid top-up by themselves: of those that nobody presents, and of those that were credited
+ * because they were.
+ * @returns those of which the ledger does not say so when the time is over
  */
-export async function untilCredited(
+export async function untilHeard(
   config: Config,
-  hashes: readonly string[],
+  { paid, unpresented }: { readonly paid: readonly string[]; readonly unpresented: readonly string[] },
   limitMs: number,
 ): Promise<string[]> {
   const { store } = await openStore(config.store, Date.now);
   try {
     const endMs = performance.now() + limitMs;
     for (;;) {
-      const entries = await entriesOf(store, hashes);
-      const open = hashes.filter((hash) => entries.get(hash)?.creditedMsat === undefined);
+      const entries = await entriesOf(store, paid);
+      const uncredited = unpresented.filter((hash) => entries.get(hash)?.creditedMsat === undefined);
+      const unheard = paid.filter((hash) => entries.get(hash)?.offer?.settled === false);
+      const open = [...new Set([...uncredited, ...unheard])];
       if (open.length === 0 || performance.now() > endMs) return open;
       await wait(250);
     }
@@ -63,7 +68,7 @@ export async function untilCredited(
   }
 }
 
-/** Purges, reconciles, and reads everything. The gateways have ended; store and node are up. */
+/** Purges, mends, reconciles, and reads everything. The gateways have ended; store and node are up. */
 export async function readFacts(
   configFile: string,
   bought: readonly Bought[],
@@ -75,6 +80,8 @@ export async function readFacts(
     await purgeUntilFreed(store);
     const settledMsat = await settledAtNode(config, path.dirname(configFile));
     const hashes = new Set([...settledMsat.keys(), ...bought.map(({ paymentHash }) => paymentHash)]);
+    const unmended = await entriesOf(store, [...hashes]);
+    await reconcileByCommand(configFile, ['--mend']);
     const accounts = new Map<string, Account>();
     for (const accountId of accountIds) {
       const account = await store.account(accountId);
@@ -83,9 +90,10 @@ export async function readFacts(
     return {
       settledMsat,
       entries: await entriesOf(store, [...hashes]),
+      unmended,
       accounts,
       totals: await store.totals(),
-      reconciled: await reconcileByCommand(configFile),
+      reconciled: await reconcileByCommand(configFile, []),
     };
   } finally {
     await store.close();
@@ -126,9 +134,17 @@ async function settledAtNode(config: Config, dataDir: string): Promise<Map<strin
   }
 }
 
-async function reconcileByCommand(configFile: string): Promise<Reconciled> {
+async function reconcileByCommand(configFile: string, flags: readonly string[]): Promise<Reconciled> {
   const main = path.join(import.meta.dirname, '..', '..', 'gateway', 'cli', 'sluice.ts');
-  const args = ['--disable-warning=ExperimentalWarning', main, 'reconcile', '--json', '-c', configFile];
+  const args = [
+    '--disable-warning=ExperimentalWarning',
+    main,
+    'reconcile',
+    '--json',
+    ...flags,
+    '-c',
+    configFile,
+  ];
   // It ends with 1 when a payment is missing, and has printed its report all the same.
   const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 64 << 20 }).catch(
     (error: unknown) => {

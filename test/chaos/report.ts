@@ -29,7 +29,7 @@ export function formatReport(report: Report): string {
     `clients: ${inWords(countBy(plan.clients, ({ behaviour }) => behaviour))}`,
     `requests: ${books.sent.length} sent; ${inWords(countBy(books.sent, ({ status, end }) => `${status ?? 'no answer'} ${end}`))}`,
     `answered: ${tally.callsAnswered} calls (${tally.callsRepeated} repeated under one key), ${tally.passUses} by pass, ` +
-      `${tally.downloads} downloads, ${tally.streams} streams of ${tally.streamedSec} s`,
+      `${tally.downloads} downloads, ${tally.streams} streams of ${tally.streamedSec} s, of them ${tally.shared} charged once`,
     `top-ups: ${tally.topUps}, of them ${tally.topUpsHeard} that the gateways had to hear of; cheats: ${tally.cheats}, and ` +
       `${tally.contests} requests for calls that were paid once`,
     `payments: ${inWords(countBy([...books.bought.values()], ({ payment, service }) => `${service} ${payment.kind}`))}`,

@@ -11,7 +11,7 @@ import {
 } from './honest-clients.ts';
 import type { Behaviour, ClientPlan } from './schedule.ts';
 import type { Shopper } from './shopper.ts';
-import { watchAndTopUp, watchStream } from './stream-clients.ts';
+import { watchAndTopUp, watchStream, watchTogether } from './stream-clients.ts';
 
 const LIVES: Readonly<Record<Behaviour, (shopper: Shopper) => Promise<void>>> = {
   caller: callNowAndThen,
@@ -20,6 +20,7 @@ const LIVES: Readonly<Record<Behaviour, (shopper: Shopper) => Promise<void>>> = 
   downloader: download,
   streamer: watchStream,
   'topping-streamer': watchAndTopUp,
+  sharer: watchTogether,
   'late-payer': payLate,
   'never-returns': payAndVanish,
   repeater: repeatAfterCut,

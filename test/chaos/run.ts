@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Books, openBooks } from './books.ts';
-import { configOf, readFacts, untilCredited } from './facts.ts';
+import { paidOf } from './evidence.ts';
+import { configOf, readFacts, untilHeard } from './facts.ts';
 import { createRandom } from './random.ts';
 import type { Report } from './report.ts';
 import { runClients } from './run-clients.ts';
@@ -34,6 +35,8 @@ export interface RunOptions {
 
 /** Clients that are still at it so long after the last one came are told to stop, ms. */
 const LAST_CLIENTS_MS = 45_000;
+/** So many clients pay more than they are asked for: by a msat, or up to twice as much. */
+const GENEROUS = 0.2;
 /** How long gateways may take to hear of a top-up that nobody presents, once everything is up, ms. */
 const HEAR_LIMIT_MS = 120_000;
 
@@ -81,7 +84,8 @@ async function windUp(books: Books, world: World, shopperOf: (client: number) =>
   const unpresented = [...books.bought.values()]
     .filter(({ intention, payment }) => intention === 'wait' && payment.kind === 'paid')
     .map(({ paymentHash }) => paymentHash);
-  const unheard = await untilCredited(configOf(world.configFile), unpresented, HEAR_LIMIT_MS);
+  const paid = paidOf(books).map(({ paymentHash }) => paymentHash);
+  const unheard = await untilHeard(configOf(world.configFile), { paid, unpresented }, HEAR_LIMIT_MS);
   complaints.push(...unheard.map((hash) => `no gateway has heard of the paid top-up ${hash}`));
   complaints.push(...(await presentAll(books, shopperOf)));
   complaints.push(...(await spendRests(books, shopperOf)));
@@ -102,13 +106,18 @@ function shopperFactory(
   const counts = new Map<number, number>();
   return (number) => {
     const random = createRandom(seed).fork(`client ${number}`);
+    const generosity = random.fork('generosity');
+    const isGenerous = generosity.fraction() < GENEROUS;
+    const wallet = isGenerous
+      ? world.generousWallet((askedMsat) => generosity.between(1, askedMsat))
+      : world.wallet;
     return {
       number,
       gateways,
       random,
       books,
       over,
-      wallet: createCountingWallet(world.wallet, books, number),
+      wallet: createCountingWallet(wallet, books, number),
       sender: createSender({
         client: number,
         gateways: world.gatewayUrls,

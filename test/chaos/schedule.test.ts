@@ -34,7 +34,7 @@ test('a store without a process of its own is not hit, and everything else is as
 });
 
 test('a short run has every kind of client too', () => {
-  const few = planRun({ ...OPTIONS, clients: 13 }).clients;
+  const few = planRun({ ...OPTIONS, clients: 14 }).clients;
   const many = planRun({ ...OPTIONS, clients: 2_000 }).clients;
   assert.deepEqual(
     new Set(few.map(({ behaviour }) => behaviour)),

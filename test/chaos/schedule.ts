@@ -25,6 +25,7 @@ export type Behaviour =
   | 'downloader'
   | 'streamer'
   | 'topping-streamer'
+  | 'sharer'
   | 'late-payer'
   | 'never-returns'
   | 'repeater'
@@ -65,6 +66,7 @@ const SHARES: readonly (readonly [Behaviour, number])[] = [
   ['downloader', 8],
   ['streamer', 6],
   ['topping-streamer', 8],
+  ['sharer', 8],
   ['late-payer', 6],
   ['never-returns', 3],
   ['repeater', 9],

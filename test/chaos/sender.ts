@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import http, { type IncomingMessage } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Books, type Intent, type Sent, type SentEnd, termsOfMacaroon } from './books.ts';
+import type { Stretch } from './bounds-together.ts';
 import type { Random } from './random.ts';
 import { EVENT_EVERY_MS, UPSTREAM_MARK } from './upstream.ts';
 
@@ -158,7 +159,9 @@ function newSent({ client, nowMs }: SenderOptions, outgoing: Outgoing, gateway: 
     wantedBytes: Number(new URL(outgoing.path, 'http://shop').searchParams.get('bytes') ?? 0),
     expectedBytes: 0,
     runningMs: 0,
+    runs: [],
     heldMs: 0,
+    holds: [],
   };
 }
 
@@ -224,9 +227,15 @@ function gapsOf(sent: Sent, nowMs: () => number): { came(chunk: Buffer): void; e
   sent.headAtMs = lastMs;
   const ended = (): void => {
     const gapMs = nowMs() - lastMs;
+    const gap = [lastMs, lastMs + gapMs] as const;
     lastMs += gapMs;
-    if (isHeld) sent.heldMs += gapMs;
-    else if (gapMs <= RUNNING_GAP_MS) sent.runningMs += gapMs;
+    if (isHeld) {
+      sent.heldMs += gapMs;
+      sent.holds.push(gap);
+    } else if (gapMs <= RUNNING_GAP_MS) {
+      sent.runningMs += gapMs;
+      lengthen(sent.runs, gap);
+    }
   };
   return {
     ended,
@@ -235,6 +244,13 @@ function gapsOf(sent: Sent, nowMs: () => number): { came(chunk: Buffer): void; e
       isHeld = chunk.includes(HELD_NOTICE);
     },
   };
+}
+
+/** Adds a stretch that begins where the last one ended, or later. */
+function lengthen(stretches: Stretch[], [fromMs, toMs]: Stretch): void {
+  const last = stretches.at(-1);
+  if (last?.[1] === fromMs) stretches[stretches.length - 1] = [last[0], toMs];
+  else stretches.push([fromMs, toMs]);
 }
 
 function endOf(response: IncomingMessage, isLeaving: boolean): SentEnd {

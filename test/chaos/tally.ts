@@ -1,5 +1,5 @@
 import type { Books, Bought, Sent } from './books.ts';
-import type { Check } from './evidence.ts';
+import { type Check, paidOf } from './evidence.ts';
 import type { Timeline } from './timeline.ts';
 
 /** What happened in a run, in numbers: for people, and to see that a run that found nothing has tried everything. */
@@ -13,6 +13,10 @@ export interface Tally {
   readonly streamedSec: number;
   /** Streams that were held for want of money. */
   readonly streamsHeld: number;
+  /** Of these, those that are charged once for all of an account. */
+  readonly shared: number;
+  /** Payments of more than was asked for. */
+  readonly overpaid: number;
   /** Paid payments onto accounts that had been paid for before. */
   readonly topUps: number;
   /** Of these, those that nobody presented: the gateways had to hear of them. */
@@ -28,8 +32,8 @@ export function tallyOf(books: Books): Tally {
   const { sent } = books;
   const served = sent.filter(({ status, fromUpstream }) => status === 200 && fromUpstream);
   const isCall = ({ service }: Sent): boolean => service === 'call' || service === 'bundle';
-  const streams = served.filter(({ service }) => service === 'live');
-  const paid = [...books.bought.values()].filter(({ payment }) => payment.kind === 'paid');
+  const streams = served.filter(({ service }) => service === 'live' || service === 'shared');
+  const paid = paidOf(books);
   const byKey = Map.groupBy(
     sent.filter((one) => isCall(one) && one.idempotencyKey !== undefined && one.accountId !== ''),
     ({ idempotencyKey, accountId }) => `${idempotencyKey} ${accountId}`,
@@ -41,6 +45,8 @@ export function tallyOf(books: Books): Tally {
     downloads: served.filter(({ service }) => service === 'files').length,
     streams: streams.length,
     streamedSec: Math.round(streams.reduce((sum, { runningMs }) => sum + runningMs, 0) / 1000),
+    shared: streams.filter(({ service }) => service === 'shared').length,
+    overpaid: paid.filter(({ creditMsat, amountMsat }) => creditMsat > 0 && amountMsat > creditMsat).length,
     streamsHeld: streams.filter(({ heldMs }) => heldMs > 0).length,
     topUps: [...Map.groupBy(paid, ({ accountId }: Bought) => accountId).values()].reduce(
       (sum, { length }) => sum + length - 1,

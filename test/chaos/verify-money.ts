@@ -50,6 +50,40 @@ export function checkCredited({ books, facts }: Evidence): Check {
   };
 }
 
+/**
+ * What a payer gave above the invoice is credited beside it, once. A gateway that was killed between the payment and the day on which its
+ * credential is presented leaves that to the reconciliation, which has nothing else to mend.
+ */
+export function checkOverpaid({ books, facts }: Evidence): Check {
+  const faults: string[] = [];
+  let [overpaid, aboveMsat, byGatewaysMsat] = [0, 0, 0];
+  for (const { paymentHash, amountMsat, creditMsat } of paidOf(books)) {
+    const entry = facts.entries.get(paymentHash);
+    const before = facts.unmended.get(paymentHash);
+    if (creditMsat === 0 || entry?.creditedMsat === undefined) continue;
+    const excessMsat = entry.excessMsat ?? 0;
+    if (entry.creditedMsat !== creditMsat || excessMsat !== amountMsat - creditMsat)
+      faults.push(
+        `${paymentHash}: paid ${amountMsat} for ${creditMsat}, credited ${entry.creditedMsat} and ${excessMsat}`,
+      );
+    if (before?.creditedMsat !== entry.creditedMsat)
+      faults.push(`${paymentHash}: its credit had to be mended`);
+    if (excessMsat === 0) continue;
+    overpaid += 1;
+    aboveMsat += excessMsat;
+    byGatewaysMsat += before?.excessMsat ?? 0;
+    if (entry.offer !== undefined && before?.excessMsat === undefined)
+      faults.push(`${paymentHash}: what was overpaid of a top-up had to be mended`);
+  }
+  return {
+    title: 'what was paid above an invoice is credited beside it, and nothing else had to be mended',
+    found:
+      `${overpaid} overpaid by ${aboveMsat} msat = ${byGatewaysMsat} credited by the gateways + ` +
+      `${aboveMsat - byGatewaysMsat} by \`sluice reconcile --mend\``,
+    faults,
+  };
+}
+
 /** The ledger's total has no other source than settled payments. */
 export function checkNothingElseCredited({ books, facts }: Evidence): Check {
   const known = sum(

@@ -50,7 +50,9 @@ const SENT: Sent = {
   wantedBytes: 0,
   expectedBytes: 64,
   runningMs: 0,
+  runs: [],
   heldMs: 0,
+  holds: [],
 };
 const ACCOUNT: Account = {
   accountId: 'a1',
@@ -84,7 +86,18 @@ const NO_ENTRY: PaymentEntry = {
   excessMsat: undefined,
 };
 
+const OFFER: NonNullable<PaymentEntry['offer']> = {
+  paymentHash: HASH,
+  accountId: 'a1',
+  service: 'bundle',
+  amountMsat: msat(20_000),
+  invoiceExpiresAtSec: 2_000_000_000,
+  creditExpiresAtSec: 2_000_000_000,
+  settled: true,
+};
+
 interface Changes {
+  readonly payment?: Bought['payment'];
   readonly account?: Partial<Account>;
   readonly entry?: Partial<PaymentEntry>;
   readonly settled?: readonly (readonly [string, number])[];
@@ -95,15 +108,18 @@ interface Changes {
 
 function evidence(changes: Changes = {}): Evidence {
   const books = openBooks();
-  for (const bought of [BOUGHT, ABANDONED]) books.bought.set(bought.paymentHash, bought);
+  const bought = changes.payment === undefined ? BOUGHT : { ...BOUGHT, payment: changes.payment };
+  for (const one of [bought, ABANDONED]) books.bought.set(one.paymentHash, one);
   books.sent.push(...(changes.sent ?? [SENT]));
   const account = { ...ACCOUNT, ...changes.account };
+  const entries = new Map([
+    [HASH, { ...ENTRY, ...changes.entry }],
+    [LOST, NO_ENTRY],
+  ]);
   const facts: Facts = {
     settledMsat: new Map([[HASH, 20_000], [LOST, 20_000], ...(changes.settled ?? [])]),
-    entries: new Map([
-      [HASH, { ...ENTRY, ...changes.entry }],
-      [LOST, NO_ENTRY],
-    ]),
+    entries,
+    unmended: entries,
     accounts: new Map([['a1', account]]),
     totals: { ...account, accounts: 1, claims: 1 },
     reconciled: {
@@ -150,6 +166,21 @@ test('a payment that was credited twice, or a msat short, is found', () => {
     /nothing but/,
     /each account/,
   );
+});
+
+test('an overpayment that was credited with the invoice, or not whole, or mended where the gateways should have credited it, is found', () => {
+  const payment = { kind: 'paid', amountMsat: 20_007, preimage: '' } as const;
+  const entry = { ...ENTRY, excessMsat: msat(7) };
+  const account = { creditedMsat: msat(20_007), balanceMsat: msat(10_007) };
+  const settled = [[HASH, 20_007]] as const;
+  assert.deepEqual(failing({ payment, entry, account, settled }), []);
+  fails({ payment, settled, entry: { creditedMsat: msat(20_007) }, account }, /above an invoice/);
+  fails({ payment, settled, entry: { excessMsat: msat(6) }, account }, /above an invoice/);
+  const unmended = (before: Partial<PaymentEntry>) => new Map([[HASH, { ...entry, ...before }]]);
+  const late = { payment, settled, entry, account, facts: { unmended: unmended({ excessMsat: undefined }) } };
+  assert.deepEqual(failing(late), []);
+  fails({ ...late, facts: { unmended: unmended({ creditedMsat: undefined }) } }, /above an invoice/);
+  fails({ ...late, entry: { ...entry, offer: OFFER } }, /above an invoice/);
 });
 
 test('a payment that was lost is found', () => {

@@ -4,6 +4,7 @@ import {
   checkAccountSums,
   checkCredited,
   checkNothingElseCredited,
+  checkOverpaid,
   checkPaid,
   checkReconciled,
 } from './verify-money.ts';
@@ -23,11 +24,13 @@ export function verify(evidence: Evidence): Check[] {
   return [
     checkPaid(evidence),
     checkCredited(evidence),
+    checkOverpaid(evidence),
     checkNothingElseCredited(evidence),
     checkAccountSums(evidence),
     checkAccountCredits(evidence),
     checkSpent(ledger, ['call', 'bundle'], 'calls'),
     checkSpent(ledger, ['live'], 'streams'),
+    checkSpent(ledger, ['shared'], 'streams that are charged once'),
     checkSpent(ledger, ['files'], 'downloads'),
     checkServed(evidence),
     checkPasses(evidence),

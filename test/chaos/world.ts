@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Wallet } from '../../client/wallet.ts';
 import { createLndWallet } from '../../client/wallets/lnd.ts';
 import { freePorts } from '../support/redis-server.ts';
+import { createGenerousWallet } from './generous-wallet.ts';
 import type { StoreUnderFault } from './store-under-fault.ts';
 import type { Timeline } from './timeline.ts';
 import { type CountingUpstream, startCountingUpstream } from './upstream.ts';
@@ -20,6 +21,8 @@ export interface World {
   readonly gatewayUrls: readonly string[];
   /** The wallet that all clients pay from. */
   readonly wallet: Wallet;
+  /** The same, for whoever pays more than is asked. @param extraMsat - so much more than this amount */
+  generousWallet(extraMsat: (askedMsat: number) => number): Wallet;
   /** The configuration of one gateway, for commands beside it. */
   readonly configFile: string;
   stop(): Promise<void>;
@@ -43,6 +46,8 @@ export const PRICES = {
   bundle: 10_000,
   /** Per second. */
   live: 1_000,
+  /** Per second, once for all streams of an account. */
+  shared: 1_000,
   /** Per 1,000 bytes. */
   files: 10,
 } as const;
@@ -60,6 +65,15 @@ const SERVICES = [
     warn: '2s',
     streams: { max: 4, charge: 'each' },
   },
+  {
+    name: 'shared',
+    path: '/shared/*',
+    price: '1 sat/second',
+    deposit: '6s',
+    hold: '4s',
+    warn: '2s',
+    streams: { max: 6, charge: 'once' },
+  },
   { name: 'files', path: '/files/*', price: '10 msat/KB', deposit: '200KB' },
 ].map((service) => ({
   ...service,
@@ -76,6 +90,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   await Promise.all([node.start(), store.victim?.start()]);
   const nodeUrl = `http://127.0.0.1:${nodePort}`;
   const wallets = await walletsOf(path.join(folder, 'node', 'simnet.json'));
+  const wallet = createLndWallet({ url: nodeUrl, macaroon: wallets.default, timeoutMs: 5_000 });
   const common = {
     drainTimeout: '2s',
     ...(options.workers === 1 ? {} : { workers: options.workers }),
@@ -101,7 +116,9 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     store: store.victim,
     gateways: prepared.map(({ victim }) => victim),
     gatewayUrls: prepared.map(({ url }) => url),
-    wallet: createLndWallet({ url: nodeUrl, macaroon: wallets.default, timeoutMs: 5_000 }),
+    wallet,
+    generousWallet: (extraMsat) =>
+      createGenerousWallet({ url: nodeUrl, macaroon: wallets.default, wallet, extraMsat }),
     configFile: prepared[0]?.file ?? '',
     async stop() {
       await Promise.all(prepared.map(({ victim }) => victim.stop()));
