@@ -71,7 +71,9 @@ export type PaymentEvent =
       /** What this request paid, msat. */
       readonly paidMsat: Msat;
       readonly feeMsat: Msat;
-      /** What the server says is left on the account, msat. */
+      /** It is charged as it is delivered: what it costs is not known at its beginning. */
+      readonly isMetered: boolean;
+      /** What the server says is left on the account, msat. Absent for a pass, and when `isMetered`. */
       readonly balanceMsat?: Msat;
       /** Under this key the same request may be repeated free when its answer is lost. */
       readonly idempotencyKey?: string;

@@ -1,4 +1,5 @@
 import { formatMsat, type Msat, msat } from '../node/msat.ts';
+import { readMeteredRate } from './account-report.ts';
 import { accountKey, retireOlder } from './account-tokens.ts';
 import { messageOf, type PaidToken } from './buyer.ts';
 import { chooseChallenge, parseChallenges } from './challenge.ts';
@@ -78,9 +79,11 @@ export async function noteAnswer(
   shop.accepted.add(token.paymentHash);
   if (state.bought.has(token.paymentHash) && state.lacking.has(accountKey(token)))
     await retireOlder(shop, token);
-  const { creditMsat } = readMacaroonTerms(token.macaroon);
+  const { creditMsat, price } = readMacaroonTerms(token.macaroon);
   const isCharged = response.status < 500 && response.status !== 429;
-  if (creditMsat !== undefined && creditMsat > 0 && isCharged && balanceOf(response) === 0) {
+  // What is charged as it goes has set money aside, and most of it may come back: the next 402 tells when it is used up.
+  const isFinal = isCharged && !isMetered(response, price);
+  if (creditMsat !== undefined && creditMsat > 0 && isFinal && balanceOf(response) === 0) {
     return markSpent(shop, { ...token, acceptedAtMs: shop.clock.nowMs() });
   }
   const scope = scopeOf(state.request.url.pathname);
@@ -122,7 +125,15 @@ async function updateQuietly(
   }
 }
 
-/** What the server says is left on the account, msat. */
+/**
+ * The answer is charged as it is delivered: its head can't say what it will have cost. `boughtAt` is the price in the token, for
+ * servers that do not name today's.
+ */
+export function isMetered(response: Response, boughtAt: string | undefined): boolean {
+  return readMeteredRate(response.headers.get('l402-price') ?? boughtAt) !== undefined;
+}
+
+/** What the server says is left on the account, msat; of what is charged as it goes, beside what it has set aside for it. */
 export function balanceOf(response: Response): Msat | undefined {
   const text = response.headers.get('l402-balance-msat') ?? '';
   return /^\d{1,15}$/.test(text) ? msat(Number(text)) : undefined;

@@ -28,7 +28,7 @@ export interface StreamSummary {
   readonly topUps: number;
   /** What the gateway said at the end. */
   readonly balanceMsat?: Msat;
-  /** What was bought and what is left tell what was used, if what there was at first is known. */
+  /** What was bought and what is left tell what was used. Absent with a token from before: what there was at first is not known. */
   readonly usedMsat?: Msat;
 }
 
@@ -68,7 +68,7 @@ export async function summarize(
   follower: AccountFollower | undefined,
   seen: Pick<StreamSummary, 'end' | 'bytes' | 'elapsedMs'>,
 ): Promise<StreamSummary> {
-  const { paidMsat, feeMsat, token, response } = visited;
+  const { paidMsat, feeMsat, token } = visited;
   if (follower === undefined) return { ...seen, paidMsat, feeMsat, topUps: 0 };
   const stop = new AbortController();
   const late = shop.clock.sleep(LAST_QUESTION_MS, stop.signal).then(() => undefined);
@@ -84,7 +84,8 @@ export async function summarize(
   };
   if (balance === undefined) return summary;
   const { balanceMsat } = balance;
-  const hadMsat = paidMsat > 0 ? token?.amountMsat : balanceOf(response);
+  // Of a token from before only the head tells, and that without what was set aside for the beginning.
+  const hadMsat = paidMsat > 0 ? token?.amountMsat : undefined;
   if (hadMsat === undefined) return { ...summary, balanceMsat };
   const usedMsat = Math.max(0, hadMsat + totals.creditedMsat - balanceMsat) as Msat;
   return { ...summary, balanceMsat, usedMsat };

@@ -2,8 +2,16 @@ import { addMsat, type Msat, ZERO_MSAT } from '../node/msat.ts';
 import type { PaidToken } from './buyer.ts';
 import { PaymentError } from './errors.ts';
 import type { Quote } from './events.ts';
-import { isShared } from './macaroon-terms.ts';
-import { balanceOf, isRefusal, isUpstreams402, noteAnswer, noteRefusal, wasRefused } from './note-answer.ts';
+import { isShared, readMacaroonTerms } from './macaroon-terms.ts';
+import {
+  balanceOf,
+  isMetered,
+  isRefusal,
+  isUpstreams402,
+  noteAnswer,
+  noteRefusal,
+  wasRefused,
+} from './note-answer.ts';
 import { type Offer, readOffer } from './read-offer.ts';
 import { followRedirect, type ReplayableRequest } from './replayable-request.ts';
 import { send } from './send-request.ts';
@@ -112,13 +120,15 @@ async function findOrBuy(shop: Shop, state: Visit, offer: Offer): Promise<PaidTo
 
 function report(shop: Shop, state: Visit, token: PaidToken | undefined, response: Response): void {
   const balanceMsat = balanceOf(response);
+  const metered = token !== undefined && isMetered(response, readMacaroonTerms(token.macaroon).price);
   shop.emit({
     type: 'answered',
     url: state.request.url.href,
     status: response.status,
     paidMsat: state.paidMsat,
     feeMsat: state.feeMsat,
-    ...(balanceMsat === undefined ? {} : { balanceMsat }),
+    isMetered: metered,
+    ...(metered || balanceMsat === undefined ? {} : { balanceMsat }),
     ...(token === undefined ? {} : { idempotencyKey: state.idempotencyKey }),
   });
 }

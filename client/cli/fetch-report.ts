@@ -25,6 +25,7 @@ interface Tally {
   paidMsat: Msat;
   feeMsat: Msat;
   balanceMsat?: Msat;
+  isMetered?: boolean;
   idempotencyKey?: string;
 }
 
@@ -74,8 +75,9 @@ function count(tally: Tally, event: PaymentEvent): void {
     tally.feeMsat = (tally.feeMsat + event.feeMsat) as Msat;
   }
   if (event.type === 'answered') {
-    const { url, status, balanceMsat, idempotencyKey } = event;
+    const { url, status, balanceMsat, isMetered, idempotencyKey } = event;
     Object.assign(tally, { url, status, ...(balanceMsat === undefined ? {} : { balanceMsat }) });
+    if (isMetered) tally.isMetered = true;
     if (idempotencyKey !== undefined) tally.idempotencyKey = idempotencyKey;
   }
 }
@@ -131,8 +133,11 @@ function lineOf(event: PaymentEvent, unit: string): string | undefined {
 
 function costLine(tally: Tally, unit: string): string {
   const total = (tally.paidMsat + tally.feeMsat) as Msat;
-  const left =
-    tally.balanceMsat === undefined ? '' : `, ${formatMsat(tally.balanceMsat)} left on the account`;
   const fee = tally.feeMsat === 0 ? '' : ` (fee ${formatMsat(tally.feeMsat)})`;
-  return `cost: ${formatMsat(total)}${fee}${unit}${left}`;
+  return `cost: ${formatMsat(total)}${fee}${unit}${leftOf(tally)}`;
+}
+
+function leftOf({ balanceMsat, isMetered, status = 0 }: Tally): string {
+  if (balanceMsat !== undefined) return `, ${formatMsat(balanceMsat)} left on the account`;
+  return isMetered && status < 400 ? ', and what the answer did not use of the account stays on it' : '';
 }

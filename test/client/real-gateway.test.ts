@@ -122,6 +122,8 @@ describe('a client and a gateway', () => {
     );
     const read = counts.length;
     await until('events come again', () => counts.length > read + 5);
+    // The gateway credits it before the client is told.
+    await until('the top-up is told of', () => count(events, 'topped-up') > 0);
     assert.deepEqual([failure(), count(events, 'topped-up'), count(events, 'reopening')], [undefined, 1, 0]);
   });
 
@@ -182,6 +184,26 @@ describe('a client and a gateway', () => {
     await until('it goes on', () => messages > read + 5);
     paid.socket.close(1000);
     assert.equal((await paid.done).end, 'complete');
+  });
+
+  it('go on with a deposit that was set aside as a whole for the answer before, and paid for little of it', async () => {
+    await sell({}, '/files/*', '100 msat/KB');
+    const events: PaymentEvent[] = [];
+    const client = openClient(gateway.payer, events);
+    for (const file of ['one', 'two', 'three']) {
+      const answer = await client.fetch(`${gateway.url}/files/1kb.txt?${file}`);
+      assert.deepEqual([answer.status, answer.headers.get('l402-balance-msat')], [200, '0']);
+      await answer.arrayBuffer();
+      // What was not used comes back when the gateway has seen the end.
+      while ((await gateway.store.totals()).reservedMsat > 0) await new Promise(setImmediate);
+    }
+    assert.equal(count(events, 'paid'), 1);
+    const told = events.filter((event) => event.type === 'answered');
+    assert.deepEqual(
+      told.map(({ isMetered, balanceMsat }) => [isMetered, balanceMsat]),
+      [1, 2, 3].map(() => [true, undefined]),
+    );
+    assert.equal((await gateway.store.totals()).spentMsat, 300);
   });
 
   it('sell a credential of any size', async () => {
