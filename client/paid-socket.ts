@@ -5,6 +5,7 @@ import { NOTICES } from './follow-feed.ts';
 import type { StreamEnd } from './paid-body.ts';
 import { followVisit, type PaidStreamOptions, type StreamSummary, summarize } from './paid-visit.ts';
 import { payAndSend } from './pay-and-send.ts';
+import type { FetchInput } from './replayable-request.ts';
 import type { Shop } from './visit.ts';
 
 /** What is used of a WebSocket: that of a browser and that of the `ws` package have it. */
@@ -52,7 +53,7 @@ export interface PaidSocketOptions<S extends SocketLike = SocketLike> extends Pa
   readonly onMessage: (data: string | Uint8Array) => void;
   readonly protocols?: readonly string[];
   /** Not in a browser, which can't send any. */
-  readonly headers?: HeadersInit;
+  readonly headers?: NonNullable<RequestInit['headers']>;
   /** Ends the handshake, not the connection. */
   readonly signal?: AbortSignal;
 }
@@ -87,7 +88,8 @@ export class SocketRefusedError extends Error {
 
 /** Close code of a gateway: the money ran out. */
 const PAYMENT_NEEDED = 4402;
-const CLOSED_NORMALLY = 1000;
+/** 1005 stands for a close without a code, as `socket.close()` sends it (RFC 6455 section 7.1.5). */
+const CLOSED_NORMALLY: ReadonlySet<number> = new Set([1000, 1005]);
 const BROKEN = 1006;
 const STATE_CLOSED = 3;
 const MAX_NOTICE_CHARACTERS = 1_024;
@@ -108,7 +110,7 @@ export async function openPaidSocket<S extends SocketLike>(
   let flow: (() => void) | undefined;
   const inbox = createInbox(options.onMessage);
   // A handshake is a GET: everything that holds for a paid request holds for it too.
-  const handshake = async (_: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
+  const handshake = async (_: FetchInput, init: RequestInit = {}): Promise<Response> => {
     const headers = new Headers(init.headers);
     const authorization = headers.get('authorization') ?? undefined;
     headers.delete('authorization');
@@ -141,7 +143,8 @@ export async function openPaidSocket<S extends SocketLike>(
   const follower = followVisit(shop, httpUrl, visited, options);
   const { promise: done, resolve } = Promise.withResolvers<SocketSummary>();
   const onClose = ({ code, reason }: { readonly code: number; readonly reason: string }): void => {
-    const end: StreamEnd = code === PAYMENT_NEEDED ? 'cut' : code === CLOSED_NORMALLY ? 'complete' : 'failed';
+    const end: StreamEnd =
+      code === PAYMENT_NEEDED ? 'cut' : CLOSED_NORMALLY.has(code) ? 'complete' : 'failed';
     const elapsedMs = shop.clock.nowMs() - beganMs;
     void conclude(shop, visited, follower, { end, bytes: inbox.bytes(), elapsedMs }).then((summary) =>
       resolve({ ...summary, code, reason }),

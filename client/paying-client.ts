@@ -4,7 +4,7 @@ import { openShop, type PayingFetchOptions } from './open-shop.ts';
 import { openPaidSocket, type PaidSocket, type PaidSocketOptions, type SocketLike } from './paid-socket.ts';
 import type { PaidStreamOptions } from './paid-visit.ts';
 import { payAndSend } from './pay-and-send.ts';
-import { type ReplayableRequest, toReplayableRequest } from './replayable-request.ts';
+import { type FetchInput, type ReplayableRequest, toReplayableRequest } from './replayable-request.ts';
 import { openPaidStream, type PaidStream } from './stream.ts';
 
 /** Everything that can be paid for, over one wallet, budget and store. */
@@ -16,7 +16,7 @@ export interface PayingClient {
    * paid for until then.
    * @throws {@link PaymentError}, or what `fetch` rejects with
    */
-  stream(input: RequestInfo | URL, options?: RequestInit & PaidStreamOptions): Promise<PaidStream>;
+  stream(input: FetchInput, options?: RequestInit & PaidStreamOptions): Promise<PaidStream>;
   /**
    * Opens a WebSocket that is charged as it is used, and tops it up likewise.
    * @throws {@link PaymentError}, or what the connector rejects with
@@ -28,7 +28,7 @@ export interface PayingClient {
    * @throws {@link PaymentError}
    */
   buyCredential(
-    input: RequestInfo | URL,
+    input: FetchInput,
     options: RequestInit & { readonly amountMsat: Msat },
   ): Promise<Credential | undefined>;
 }
@@ -46,10 +46,10 @@ export interface PayingClient {
  */
 export function createPayingClient(options: PayingFetchOptions): PayingClient {
   const shop = openShop(options);
-  const toRequest = (input: RequestInfo | URL, init: RequestInit): Promise<ReplayableRequest> =>
+  const toRequest = (input: FetchInput, init: RequestInit): Promise<ReplayableRequest> =>
     toReplayableRequest(input, init, options.maxReplayBytes ?? 16 * 1024 * 1024);
   return {
-    fetch: async (input: RequestInfo | URL, init: RequestInit = {}) =>
+    fetch: async (input: FetchInput, init: RequestInit = {}) =>
       (await payAndSend(shop, await toRequest(input, init))).response,
     stream: async (input, { autoTopUp, onBalance, ...init } = {}) =>
       openPaidStream(shop, await toRequest(input, init), {

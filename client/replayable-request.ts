@@ -1,6 +1,9 @@
 import { PaymentError } from './errors.ts';
 import { readChunks } from './read-chunks.ts';
 
+/** What `fetch` takes first. Its name, `RequestInfo`, is known only to programs that have the types of a browser. */
+export type FetchInput = Parameters<typeof globalThis.fetch>[0];
+
 /** A request that can be sent several times and is the same each time. */
 export interface ReplayableRequest {
   readonly url: URL;
@@ -21,7 +24,7 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT'
  * @throws {@link PaymentError} `not-replayable`
  */
 export async function toReplayableRequest(
-  input: RequestInfo | URL,
+  input: FetchInput,
   init: RequestInit,
   maxBodyBytes: number,
 ): Promise<ReplayableRequest> {

@@ -63,11 +63,13 @@ function topUps(): number {
 }
 
 /** Ends a connection from the other side, and lets time pass until its end is told. */
-async function closeFromServer(
-  paid: PaidSocket<WebSocket>,
-  code: number,
-): ReturnType<() => typeof paid.done> {
+function closeFromServer(paid: PaidSocket<WebSocket>, code: number): ReturnType<() => typeof paid.done> {
   gateway.sockets.at(-1)?.close(code, 'over');
+  return endOf(paid);
+}
+
+/** Lets time pass until the end of a connection is told. */
+async function endOf(paid: PaidSocket<WebSocket>): ReturnType<() => typeof paid.done> {
   let over = false;
   void paid.done.then(() => {
     over = true;
@@ -95,6 +97,14 @@ describe('a paid WebSocket', () => {
     const again = await open();
     assert.equal(node.paid.length, 1, 'the next one uses what is left');
     await closeFromServer(again.paid, 1000);
+  });
+
+  it('that is closed without a code has ended as it should', async () => {
+    const { paid } = await open();
+    paid.socket.close();
+    await once(paid.socket, 'close');
+    const { end, code } = await endOf(paid);
+    assert.deepEqual([end, code], ['complete', 1005]);
   });
 
   it('is topped up while it lives', async () => {
