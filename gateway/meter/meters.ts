@@ -151,7 +151,8 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
     if (opened.kind !== 'opened') return opened;
     const { tab } = opened;
     // Whoever comes first has the place of the tab's own lease.
-    const needsPlace = terms.maxStreams !== undefined && tab.members.size > 0 && tab.state.kind !== 'holding';
+    const isHeld = tab.state.kind === 'holding' && !tab.awaitsAnswer;
+    const needsPlace = terms.maxStreams !== undefined && tab.members.size > 0 && !isHeld;
     if (!needsPlace) return this.#enter(tab, terms, undefined);
     const place = await this.#makePlace(terms);
     return place.kind === 'opened' ? this.#enter(tab, terms, place.tab) : place;
@@ -159,6 +160,13 @@ class TickWheel implements Meters, TabPort<Tab>, StreamPort {
 
   /** While the store was asked for a place, the tab may have run out of credit or ended, or the place may be gone again. */
   async #enter(tab: Tab, terms: MeterTerms, place: Tab | undefined): Promise<Opened> {
+    try {
+      // A slice is used up before the next one is there: on a busy machine, or with a slow store. It may well be paid for.
+      while (tab.awaitsAnswer) await tab.nextAnswer();
+    } catch (error) {
+      place?.end(undefined, this.now());
+      throw error;
+    }
     const { kind } = tab.state;
     if ((kind === 'opening' || kind === 'running') && place?.state.kind !== 'ended') {
       return { kind: 'opened', meter: this.#join(tab, terms, place) };

@@ -1,4 +1,6 @@
 import { MAX_SPANS, type Span } from '../ledger/store.ts';
+import type { Share } from './lease.ts';
+import type { Together } from './tab-types.ts';
 
 interface Stretch {
   /** Units counted before it. */
@@ -72,4 +74,10 @@ export class SpanLog {
 function gapBefore(stretches: readonly Stretch[], at: number): number {
   const before = stretches[at - 1];
   return (stretches[at]?.fromMs ?? 0) - (before === undefined ? 0 : before.fromMs + before.lengthMs);
+}
+
+/** Names the time of a part of the count as the store knows it; undefined for time that is not paid for together. */
+export function shareOf(log: SpanLog | undefined, together: Together | undefined): Share | undefined {
+  if (log === undefined || together === undefined) return undefined;
+  return (fromUnits, toUnits) => ({ key: together.key, spans: log.between(fromUnits, toUnits) });
 }

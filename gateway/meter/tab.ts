@@ -1,11 +1,12 @@
 import { type Msat, msat } from '../../node/msat.ts';
-import type { Commit, CommitOutcome } from '../ledger/store.ts';
+import { type Commit, type CommitOutcome, StoreError } from '../ledger/store.ts';
+import { Landing } from './landing.ts';
 import type { Lease, Share } from './lease.ts';
-import { LowWater } from './low-water.ts';
+import { LowWater, lastsMs } from './low-water.ts';
 import { keepAliveAt, nextStepAt } from './next-step.ts';
 import { keepPlaces } from './places.ts';
 import { type Counter, Seconds } from './quantity.ts';
-import { unitsFor } from './rate.ts';
+import { shareOf } from './span-log.ts';
 import type { Member, Place, TabPort, TabSettings, TabState } from './tab-types.ts';
 import type { CutReason, MeterEnd, MeterNotice } from './terms.ts';
 import { NO_SLOT, type Timed } from './wheel.ts';
@@ -36,8 +37,7 @@ export class Tab implements Timed {
   /** A step is on its way, or in the next store call. */
   #asked = false;
   #inFlight = false;
-  /** Somebody waits for the answer. */
-  #landing: PromiseWithResolvers<void> | undefined;
+  readonly #landing = new Landing();
   #failures = 0;
   readonly #lowWater: LowWater;
   /** Credit came since the last step was made. */
@@ -57,9 +57,22 @@ export class Tab implements Timed {
 
   /** Resolves when no step is on its way. */
   async answer(): Promise<void> {
-    if (!this.#inFlight) return;
-    this.#landing ??= Promise.withResolvers();
-    await this.#landing.promise;
+    if (this.#inFlight) await this.#landing.next();
+  }
+
+  /** What was set aside is used up, and the store has not said yet whether there is more. */
+  get awaitsAnswer(): boolean {
+    return this.state.kind === 'holding' && this.state.for === 'answer';
+  }
+
+  /**
+   * Resolves with the store's next answer, or when the tab has ended.
+   * @throws StoreError when the store did not answer, and nobody knows whether there is credit
+   */
+  async nextAnswer(): Promise<void> {
+    await this.#landing.next();
+    if (this.#failures === 0 || !this.awaitsAnswer) return;
+    throw new StoreError('unavailable', 'The store did not say whether there is credit for the stream.');
   }
 
   /** A member's delivery begins. */
@@ -195,13 +208,7 @@ export class Tab implements Timed {
   /** Says to the store which time a part of the total was; undefined when this tab pays for itself alone. */
   get share(): Share | undefined {
     const { quantity, settings } = this;
-    const log = quantity instanceof Seconds ? quantity.log : undefined;
-    const { together } = settings;
-    if (log === undefined || together === undefined) return undefined;
-    return (fromUnits, toUnits) => ({
-      key: together.key,
-      spans: log.between(fromUnits, toUnits),
-    });
+    return quantity instanceof Seconds ? shareOf(quantity.log, settings.together) : undefined;
   }
 
   /** The next step for the store; once more the last one when its answer was lost. */
@@ -284,9 +291,8 @@ export class Tab implements Timed {
 
   #landed(): void {
     this.#inFlight = false;
-    this.#landing?.resolve();
-    this.#landing = undefined;
     this.#asked = false;
+    this.#landing.over();
   }
 
   #tryResume(nowMs: number): void {
@@ -306,9 +312,8 @@ export class Tab implements Timed {
     if (state.for === 'credit' || shortMsat <= lease.balanceMsat) return;
     this.state = { ...state, for: 'credit', untilMs: nowMs + settings.holdMs };
     this.#port.held(this);
-    const { holdMs } = settings;
     const neededMsat = lease.shortOf(this.#needUnits(nowMs));
-    this.#tell({ kind: 'exhausted', holdMs, balanceMsat: lease.balanceMsat, neededMsat });
+    this.#tell({ kind: 'exhausted', holdMs: settings.holdMs, balanceMsat: lease.balanceMsat, neededMsat });
   }
 
   #tell(notice: MeterNotice): void {
@@ -316,16 +321,10 @@ export class Tab implements Timed {
   }
 
   #warn(nowMs: number): void {
-    const { lease, quantity } = this;
-    const pace = quantity.pace();
-    if (this.state.kind !== 'running' || pace === 0) return;
-    const paidMsat = lease.committedMsat + lease.reservedMsat + lease.balanceMsat;
-    const paidUnits = unitsFor(lease.rate, Math.min(paidMsat, Number.MAX_SAFE_INTEGER));
-    const leftUnits = paidUnits - quantity.counted(nowMs, lease.coveredUnits);
-    const remainingMs = Math.max(0, Math.floor(leftUnits / pace));
-    if (this.#lowWater.crossed(remainingMs)) {
-      this.#tell({ kind: 'low', remainingMs, balanceMsat: lease.balanceMsat });
-    }
+    const { lease, quantity, state } = this;
+    const remainingMs = state.kind === 'running' ? lastsMs(lease, quantity, nowMs) : undefined;
+    if (remainingMs === undefined || !this.#lowWater.crossed(remainingMs)) return;
+    this.#tell({ kind: 'low', remainingMs, balanceMsat: lease.balanceMsat });
   }
 
   #nextAsk(nowMs: number): number {
@@ -396,6 +395,7 @@ export class Tab implements Timed {
     this.finalUnits = quantity.final(nowMs, lease.coveredUnits);
     this.state = { kind: 'ended', cutBy };
     this.onEnd?.(cutBy);
+    this.#landing.over();
     this.#port.ended(this);
     if (cutBy !== undefined) for (const member of this.members) member.cut(cutBy);
   }

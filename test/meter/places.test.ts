@@ -8,7 +8,7 @@ import { createMemoryStore } from '../../gateway/ledger/memory.ts';
 import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
 import type { Store } from '../../gateway/ledger/store.ts';
 import type { Meters } from '../../gateway/meter/meters.ts';
-import type { Meter } from '../../gateway/meter/terms.ts';
+import type { Meter, MeterTerms } from '../../gateway/meter/terms.ts';
 import { msat } from '../../node/msat.ts';
 import { ACCOUNT, createRig, price, type Rig, settleTurns, startFlow, termsOf } from './rig.ts';
 
@@ -35,16 +35,12 @@ async function placesTaken(store: Store): Promise<number> {
   }
 }
 
-async function opened(
-  rig: Rig,
-  terms: Partial<typeof TWO | typeof THREE>,
-  at: Meters = rig.meters,
-): Promise<string> {
+async function opened(rig: Rig, terms: Partial<MeterTerms>, at: Meters = rig.meters): Promise<string> {
   const outcome = await at.open(termsOf({ ...TWO, ...terms }));
   return outcome.kind;
 }
 
-type Gate = 'after reserve' | 'before release';
+type Gate = 'after reserve' | 'after commit' | 'before release';
 
 /** A rig whose store makes callers wait at that place from `shut` on until `open`. */
 async function gatedRig(gate: Gate) {
@@ -58,6 +54,11 @@ async function gatedRig(gate: Gate) {
           const outcome = await store.reserve(asked);
           if (gate === 'after reserve') await shut?.promise;
           return outcome;
+        },
+        async commit(asked) {
+          const outcomes = await store.commit(asked);
+          if (gate === 'after commit') await shut?.promise;
+          return outcomes;
         },
         async release(asked) {
           if (gate === 'before release') await shut?.promise;
@@ -256,6 +257,73 @@ test('when the stream that is joined runs out of credit meanwhile, the newcomer 
   assert.equal(await joining, 'insufficient');
   assert.equal(await placesTaken(rig.store), 1);
 });
+
+for (const maxStreams of [2, undefined]) {
+  const limit = maxStreams === undefined ? 'any number of streams' : `at most ${maxStreams}`;
+  const terms = { ...TWO, maxStreams };
+
+  test(`who joins while the next slice is on its way waits for it, and is not asked to pay (${limit})`, async () => {
+    const gated = await gatedRig('after commit');
+    const { rig } = gated;
+    await rig.credit(ACCOUNT, 100_000);
+    startFlow(await rig.open(terms));
+    gated.shut();
+    await rig.run(1_500);
+    const joining = opened(rig, terms);
+    await rig.run(100);
+    gated.open();
+    assert.equal(await joining, 'opened');
+    assert.equal(await placesTaken(rig.store), maxStreams ?? 1);
+  });
+
+  test(`who joins while the next slice is on its way is asked to pay when there is none (${limit})`, async () => {
+    const gated = await gatedRig('after commit');
+    const { rig } = gated;
+    await rig.credit(ACCOUNT, 100);
+    startFlow(await rig.open(terms));
+    gated.shut();
+    await rig.run(1_500);
+    const joining = opened(rig, terms);
+    await rig.run(100);
+    gated.open();
+    assert.equal(await joining, 'insufficient');
+    assert.equal(await placesTaken(rig.store), 1);
+  });
+
+  test(`who joins while the store does not answer is told so, and not to pay (${limit})`, async () => {
+    const rig = await createRig();
+    await rig.credit(ACCOUNT, 100_000);
+    startFlow(await rig.open(terms));
+    rig.weather = 'deaf';
+    await rig.run(1_500);
+    const joining = opened(rig, terms);
+    const refused = assert.rejects(joining, { code: 'unavailable' });
+    await rig.run(2_000);
+    await refused;
+    rig.weather = 'fine';
+    await rig.run(2_000);
+    await rig.retryUnsettled();
+    assert.equal(await opened(rig, terms), 'opened');
+  });
+
+  test(`who joins while the next slice is on its way, and the others leave, opens a stream of its own (${limit})`, async () => {
+    const gated = await gatedRig('after commit');
+    const { rig } = gated;
+    await rig.credit(ACCOUNT, 100_000);
+    const first = await rig.open(terms);
+    startFlow(first);
+    gated.shut();
+    await rig.run(1_500);
+    const joining = opened(rig, terms);
+    await settleTurns();
+    const leaving = first.end();
+    await settleTurns();
+    gated.open();
+    assert.equal(await joining, 'opened');
+    await leaving;
+    assert.equal(await placesTaken(rig.store), 1);
+  });
+}
 
 test('a place that was answered after its time is taken anew', async () => {
   const gated = await gatedRig('after reserve');
