@@ -534,9 +534,10 @@ describe('a payment', () => {
   it('that the wallet never saw is made for the same invoice, never for a second one', async () => {
     const shop = await openShop();
     node.mode = 'lost';
-    const { fetch } = openClient({ clock: fastClock(), payTimeoutMs: 20, settleTimeoutMs: 1_000 });
-    await assert.rejects(fetch(`${shop.origin}/quote`), failsWith('payment-unknown'));
+    const lost = openClient({ clock: fastClock(), payTimeoutMs: 20, settleTimeoutMs: 1_000 });
+    await assert.rejects(lost.fetch(`${shop.origin}/quote`), failsWith('payment-unknown'));
     node.mode = 'settle';
+    const { fetch } = openClient({ store: lost.store });
     assert.equal((await fetch(`${shop.origin}/quote`)).status, 200);
     assert.equal(new Set(node.paid).size, 1);
   });
