@@ -21,6 +21,7 @@ import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { createUpstreams } from './proxy/upstream.ts';
 import { createTunnel } from './proxy/websocket.ts';
+import { invoiceTag, tagMemo } from './settlements/invoice-tag.ts';
 
 /** A verb is repeated until this long before the store forgets its key: the last try may take its time. */
 const RETRY_MARGIN_MS = 60_000;
@@ -132,11 +133,13 @@ export function assembleFlow(parts: FlowParts): Assembly {
 }
 
 function openInvoicer(parts: FlowParts, nowSec: () => number): Invoicer {
-  const { node, catalog, metrics, log, nowMs, refusal } = parts;
+  const { node, ledger, catalog, metrics, log, nowMs, refusal } = parts;
   const identity = rememberedInfo(node);
+  const tag = invoiceTag(ledger.generation);
   return createInvoicer({
     node,
     nodeInfo: identity.ask,
+    tagMemo: (memo) => tagMemo(memo, tag),
     limits: () => catalog().config.challenge,
     throttle: parts.throttle('challenges'),
     outstanding: createOutstanding(nowSec),

@@ -11,7 +11,6 @@ import type { Store, StoreError } from './ledger/store.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import type { SessionTable } from './session/table.ts';
-import { invoiceTag, tagInvoices } from './settlements/invoice-tag.ts';
 import { type NodeWatch, watchNode } from './watch-node.ts';
 
 /** What every process of a gateway is put together from. The caller opened node and store, and closes them in the end. */
@@ -49,7 +48,6 @@ export interface Foundation {
   readonly ledger: Ledger;
   readonly accounts: Accounts;
   readonly sharedClients: SharedClients | undefined;
-  /** Its invoices can be told from others on the same node. */
   readonly node: LightningNode;
   readonly watch: NodeWatch;
   readonly throttle: (name: ThrottleName) => Throttle;
@@ -100,7 +98,7 @@ export async function openFoundation(parts: FoundationParts, onNodeDown: () => v
     ledger,
     accounts,
     sharedClients: parts.sharedClients,
-    node: tagInvoices(parts.node, invoiceTag(ledger.generation)),
+    node: parts.node,
     watch,
     throttle: parts.throttle ?? (() => createThrottle(nowMs)),
     log,

@@ -1,15 +1,13 @@
 import { wordOf } from './bech32.ts';
 import { type DecodedInvoice, decodeInvoice } from './bolt11/decode-invoice.ts';
-import type { Msat } from './msat.ts';
-import { type Invoice, type Network, NodeError } from './node.ts';
+import { type Invoice, type InvoiceRequest, type Network, NodeError } from './node.ts';
 
 export { type DecodedInvoice, decodeInvoice } from './bolt11/decode-invoice.ts';
 export { hasNativeSecp256k1 } from './bolt11/recover-payee.ts';
 export { MAX_MEMO_BYTES, publicKeyOf, signInvoice } from './bolt11/sign-invoice.ts';
 
 /** What an invoice was asked for. */
-export interface AskedInvoice {
-  readonly amountMsat: Msat;
+export interface AskedInvoice extends Pick<InvoiceRequest, 'amountMsat' | 'memo' | 'descriptionHash'> {
   readonly network: Network;
   /** The node's own key, 66 hex digits; absent: any key may have signed. */
   readonly payee?: string;
@@ -24,7 +22,7 @@ const CLOCK_SKEW_SEC = 60;
 
 /**
  * Checks an invoice that a node returned against what it was asked for, before anybody sees it: a node that is wrong or
- * hostile must not make a client pay another hash, amount, network or payee.
+ * hostile must not make a client pay another hash, amount, network or payee, nor show it another description.
  * @throws NodeError `bad-invoice`, naming what differs.
  */
 export function checkInvoice(invoice: Invoice, asked: AskedInvoice): DecodedInvoice {
@@ -42,6 +40,7 @@ export function checkInvoice(invoice: Invoice, asked: AskedInvoice): DecodedInvo
   if (asked.payee !== undefined && decoded.payee !== asked.payee) {
     throw differs('payee', decoded.payee, asked.payee);
   }
+  checkDescription(decoded, asked);
   if (decoded.expiresAtSec !== invoice.expiresAtSec) {
     throw differs('expiry (unix seconds)', decoded.expiresAtSec, invoice.expiresAtSec);
   }
@@ -57,6 +56,16 @@ export function checkInvoice(invoice: Invoice, asked: AskedInvoice): DecodedInvo
     );
   }
   return decoded;
+}
+
+/** A hash stands in place of the memo. What the memo says is not repeated: whoever wrote it may be hostile. */
+function checkDescription(decoded: DecodedInvoice, { memo, descriptionHash }: AskedInvoice): void {
+  if (decoded.descriptionHash !== descriptionHash) {
+    throw differs('description hash', decoded.descriptionHash ?? 'none', descriptionHash ?? 'none');
+  }
+  // Half a surrogate pair has no UTF-8: it travels as U+FFFD.
+  const wanted = descriptionHash === undefined ? memo.toWellFormed() : '';
+  if ((decoded.memo ?? '') !== wanted) throw badInvoice('its description is not the one that was asked for');
 }
 
 /**

@@ -53,6 +53,8 @@ export interface InvoicerDeps {
   readonly node: LightningNode;
   /** Who the node is, from its own mouth: invoices must be signed by its key, for its network. */
   readonly nodeInfo: (signal: AbortSignal) => Promise<NodeInfo>;
+  /** The memo as the invoice carries it: with a mark by which it is known again. */
+  readonly tagMemo: (memo: string) => string;
   readonly limits: () => ChallengeConfig;
   readonly throttle: Throttle;
   readonly outstanding: Outstanding;

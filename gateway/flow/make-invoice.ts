@@ -17,17 +17,21 @@ export interface MakerDeps {
   readonly node: Pick<LightningNode, 'createInvoice'>;
   /** Who the node is, from its own mouth: invoices must be signed by its key, for its network. */
   readonly nodeInfo: (signal: AbortSignal) => Promise<NodeInfo>;
+  /** The memo as the invoice carries it: with a mark by which it is known again. */
+  readonly tagMemo: (memo: string) => string;
   readonly nowMs: () => number;
 }
 
 /** Nobody sees an invoice of the node before it passed here. */
-export function invoiceMaker({ node, nodeInfo, nowMs }: MakerDeps): MakeInvoice {
+export function invoiceMaker({ node, nodeInfo, tagMemo, nowMs }: MakerDeps): MakeInvoice {
   return async (terms, signal) => {
     const info = await nodeInfo(signal);
-    const { amountMsat, memo, expirySec } = terms;
+    const { amountMsat, expirySec } = terms;
+    const memo = tagMemo(terms.memo);
     const invoice = await node.createInvoice({ amountMsat, memo, expirySec }, { signal });
     checkInvoice(invoice, {
       amountMsat,
+      memo,
       network: info.network,
       payee: info.publicKey,
       // The token is minted to outlive its invoice by what was sold; one that lives longer could be paid in vain.

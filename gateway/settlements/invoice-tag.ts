@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { MAX_MEMO_BYTES } from '../../node/bolt11.ts';
-import type { LightningNode } from '../../node/node.ts';
 
 /*
  * Several gateways and other programs may take payments on one node. The invoices of one ledger end with `[sluice:1a2b3c4d]`,
@@ -41,14 +40,4 @@ export function readMemo(memo: string): TaggedMemo | undefined {
   if (parts === null) return undefined;
   const [, text = '', tag = ''] = parts;
   return { tag, service: SERVICE.exec(text)?.[1] };
-}
-
-/** The same node, whose invoices carry the tag, whoever asks for them. */
-export function tagInvoices(node: LightningNode, tag: string): LightningNode {
-  const createInvoice: LightningNode['createInvoice'] = (request, options) =>
-    node.createInvoice({ ...request, memo: tagMemo(request.memo, tag) }, options);
-  // A proxy rather than a copy: what else the node can do, it goes on doing by itself.
-  return new Proxy(node, {
-    get: (target, name) => (name === 'createInvoice' ? createInvoice : Reflect.get(target, name, target)),
-  });
 }

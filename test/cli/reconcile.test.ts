@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { parseSince } from '../../gateway/cli/reconcile.ts';
 import { writeLastSeen } from '../../gateway/ledger/last-seen.ts';
 import { openSqliteStore } from '../../gateway/ledger/sqlite.ts';
-import { invoiceTag, tagInvoices } from '../../gateway/settlements/invoice-tag.ts';
+import { invoiceTag, tagMemo } from '../../gateway/settlements/invoice-tag.ts';
 import { msat } from '../../node/msat.ts';
 import { payAmount } from '../support/top-up.ts';
 import { folder, run } from './operator.ts';
@@ -17,14 +17,10 @@ const ACCOUNT = 'ac'.repeat(32);
 async function sell({ dataDir, node, simnet }: Shop): Promise<{ unclaimed: string; missing: string }> {
   const file = path.join(dataDir, 'ledger.db');
   const store = await openSqliteStore({ file, nowMs: Date.now, spendDurability: 'normal' });
-  const tagged = tagInvoices(node, invoiceTag(await store.generation()));
+  const memo = tagMemo('x: quote', invoiceTag(await store.generation()));
   const endSec = Math.floor(Date.now() / 1000) + 30 * 86_400;
   const buy = async (): Promise<string> => {
-    const invoice = await tagged.createInvoice({
-      amountMsat: msat(10_000),
-      memo: 'x: quote',
-      expirySec: 600,
-    });
+    const invoice = await node.createInvoice({ amountMsat: msat(10_000), memo, expirySec: 600 });
     await payAmount(simnet, invoice.bolt11);
     return invoice.paymentHash;
   };

@@ -102,8 +102,9 @@ function receiving(on: On): void {
   on('a new invoice decodes, and holds against what was asked', async ({ node, nowSec }) => {
     const { publicKey } = await node.info();
     const askedSec = nowSec();
-    const invoice = await node.createInvoice({ amountMsat: msat(10_001), memo: 'quote: ☕', expirySec: 60 });
-    const asked = { amountMsat: msat(10_001), network: 'regtest', payee: publicKey } as const;
+    const request = { amountMsat: msat(10_001), memo: 'quote: ☕', expirySec: 60 };
+    const invoice = await node.createInvoice(request);
+    const asked = { ...request, network: 'regtest', payee: publicKey } as const;
     const decoded = checkInvoice(invoice, { ...asked, nowSec: nowSec(), maxExpirySec: 60 });
     assert.equal(decoded.memo, 'quote: ☕');
     assert.equal(decoded.expiresAtSec, invoice.expiresAtSec);
@@ -148,10 +149,25 @@ function receiving(on: On): void {
     const descriptionHash = sha256(Buffer.from('a longer description').toString('hex'));
     const request = { amountMsat: msat(1_000), memo: 'short', expirySec: 60, descriptionHash };
     const invoice = await node.createInvoice(request);
-    const asked = { amountMsat: msat(1_000), network: 'regtest', nowSec: nowSec() } as const;
+    const asked = { ...request, network: 'regtest', nowSec: nowSec() } as const;
     const decoded = checkInvoice(invoice, asked);
     assert.deepEqual([decoded.descriptionHash, decoded.memo], [descriptionHash, undefined]);
+    const { descriptionHash: _, ...unhashed } = asked;
+    for (const other of [unhashed, { ...asked, descriptionHash: sha256('00') }]) {
+      assert.throws(() => checkInvoice(invoice, other), { code: 'bad-invoice', message: /description hash/ });
+    }
     await rejectsWith(node.createInvoice({ ...request, descriptionHash: 'ab' }), 'rejected');
+  });
+
+  on('any memo stands in the invoice as it was asked for, and no other one', async ({ node, nowSec }) => {
+    const terms = { amountMsat: msat(1_000), expirySec: 60 };
+    const memos = ['', 'a "b" \\ <c> & d\n', '☕ 🚀 e\u0301', 'half \ud83d', `${'é'.repeat(319)}x`];
+    for (const memo of memos) {
+      const invoice = await node.createInvoice({ ...terms, memo });
+      const asked = { ...terms, network: 'regtest', nowSec: nowSec() } as const;
+      checkInvoice(invoice, { ...asked, memo });
+      assert.throws(() => checkInvoice(invoice, { ...asked, memo: `${memo}.` }), { code: 'bad-invoice' });
+    }
   });
 
   on('a memo over 639 bytes is refused', async ({ node }) => {
@@ -276,7 +292,7 @@ function holding(on: On): void {
     const { publicKey } = await bench.node.info();
     const { invoice, request, hold } = await issueHold(bench);
     assert.equal(invoice.paymentHash, request.paymentHash);
-    const asked = { amountMsat: msat(10_000), network: 'regtest', payee: publicKey } as const;
+    const asked = { ...request, network: 'regtest', payee: publicKey } as const;
     checkInvoice(invoice, { ...asked, nowSec: bench.nowSec(), maxExpirySec: 60 });
     assert.deepEqual(await hold.lookup(invoice.paymentHash), { kind: 'open' });
     await rejectsWith(hold.create(request), 'rejected');

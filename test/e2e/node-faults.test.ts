@@ -98,6 +98,13 @@ const FAULTS: Readonly<Record<string, (shop: Shop) => Fault>> = {
       amountMsat: request.amountMsat,
     }),
   }),
+  'describes something else than what is sold': ({ node }) => ({
+    createInvoice: (request) => node.createInvoice({ ...request, memo: 'Another shop: quote' }),
+  }),
+  'leaves out the mark that invoices of this gateway carry': ({ node }) => ({
+    createInvoice: (request) =>
+      node.createInvoice({ ...request, memo: request.memo.replace(/ \[sluice:\w+\]$/, '') }),
+  }),
   'serves another network': ({ node }) => ({
     info: async () => ({ ...(await node.info()), network: 'signet' }),
   }),

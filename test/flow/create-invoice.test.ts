@@ -30,6 +30,7 @@ function invoicerOver(
   const invoicer = createInvoicer({
     node,
     nodeInfo: (signal) => node.info({ signal }),
+    tagMemo: (memo) => `${memo} [tag]`,
     limits: () => ({ ...testConfig([]).challenge, ...limits }),
     throttle: createThrottle(nowMs),
     outstanding: createOutstanding(() => Math.floor(nowMs() / 1000)),

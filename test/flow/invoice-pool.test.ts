@@ -39,7 +39,7 @@ function open(
   const events: string[] = [];
   const deps: PoolDeps = {
     node,
-    make: invoiceMaker({ node, nodeInfo: () => real.info(), nowMs }),
+    make: invoiceMaker({ node, nodeInfo: () => real.info(), tagMemo: (memo) => `${memo} [tag]`, nowMs }),
     gate: createConcurrencyGate(),
     limits: () => ({
       ...testConfig([]).challenge,

@@ -11,6 +11,7 @@ import {
 } from '../../node/bolt11.ts';
 import { msat } from '../../node/msat.ts';
 import { type Network, NodeError } from '../../node/node.ts';
+import { fieldOf, hashField, signWords, USUAL_FIELDS } from './bolt11/sign-words.ts';
 import { EXAMPLE_PAYEE, EXAMPLE_PRIVATE_KEY, INVALID_EXAMPLES, VALID_EXAMPLES } from './bolt11-examples.ts';
 
 const KEY = Buffer.from(EXAMPLE_PRIVATE_KEY, 'hex');
@@ -23,7 +24,12 @@ const TERMS = {
   timestampSec: 1_800_000_000,
   expirySec: 600,
 } as const;
-const ASKED = { amountMsat: msat(10_000), network: 'regtest', nowSec: 1_800_000_000 } as const;
+const ASKED = {
+  amountMsat: msat(10_000),
+  memo: 'quote',
+  network: 'regtest',
+  nowSec: 1_800_000_000,
+} as const;
 
 describe('examples of BOLT 11', () => {
   for (const { title, bolt11, holds } of VALID_EXAMPLES) {
@@ -149,9 +155,42 @@ describe('checking', () => {
   refused('an amount that the node reports otherwise', { amountMsat: msat(1) }, {}, /amount/);
   refused('another network', {}, { network: 'mainnet' }, /network/);
   refused('another payee', {}, { payee: `02${'11'.repeat(32)}` }, /payee/);
+  refused('another memo', {}, { memo: 'quota' }, /description/);
+  refused('a memo where none was asked for', {}, { memo: '' }, /description/);
+  refused('a memo in place of a hash', {}, { descriptionHash: 'c3'.repeat(32) }, /description hash/);
+  const both = [...USUAL_FIELDS.slice(0, 2), fieldOf(13, Buffer.from('quote')), hashField(23, 0xc3)];
+  const withMemoAndHash = signWords({ fields: both });
+  const hashed = { bolt11: signInvoice({ ...TERMS, descriptionHash: 'c3'.repeat(32) }, KEY) };
+  refused('another description hash', hashed, { descriptionHash: 'c4'.repeat(32) }, /description hash/);
+  refused('a hash in place of a memo', hashed, {}, /description hash/);
+  refused(
+    'a memo beside the hash',
+    { bolt11: withMemoAndHash },
+    { descriptionHash: 'c3'.repeat(32) },
+    /description/,
+  );
   refused('another expiry', { expiresAtSec: 1_800_000_601 }, {}, /expiry/);
   refused('an expired invoice', {}, { nowSec: 1_800_000_600 }, /expired/);
   refused('one that lives too long', {}, { maxExpirySec: 500 }, /longer/);
+
+  test('a description hash as asked passes, whatever the memo would have been', () => {
+    const asked = { ...ASKED, memo: 'not in it', descriptionHash: 'c3'.repeat(32) };
+    assert.equal(checkInvoice({ ...invoice, ...hashed }, asked).descriptionHash, asked.descriptionHash);
+  });
+
+  test('a memo passes though it has half a surrogate pair, which UTF-8 has no bytes for', () => {
+    for (const memo of ['\ud83d half', 'half \ude80', '☕ 🚀', '', '\u0000', '\ufeffx', 'é e\u0301']) {
+      checkInvoice({ ...invoice, bolt11: signInvoice({ ...TERMS, memo }, KEY) }, { ...ASKED, memo });
+    }
+  });
+
+  test('the memo of a node is not repeated in an error', () => {
+    const bolt11 = signInvoice({ ...TERMS, memo: 'look here' }, KEY);
+    assert.throws(
+      () => checkInvoice({ ...invoice, bolt11 }, ASKED),
+      (error) => isBadInvoice(error) && !(error as Error).message.includes('look here'),
+    );
+  });
 
   test('clocks may differ by a minute', () => {
     checkInvoice(invoice, { ...ASKED, nowSec: 1_799_999_945, maxExpirySec: 600 });

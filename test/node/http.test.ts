@@ -29,11 +29,13 @@ import {
 import { OTHER_TLS_CERT, TLS_CERT } from './lnd/tls.ts';
 
 describe('a hostile or broken node', () => {
-  test('an invoice with another hash, amount, network or life is a bad invoice', async () => {
+  test('an invoice with another hash, amount, network, description or life is a bad invoice', async () => {
     const cases: [object, object, RegExp][] = [
       [{}, { r_hash: base64('cd'.repeat(32)) }, /payment hash/],
       [{ amountMsat: msat(20_000) }, {}, /amount/],
       [{ network: 'mainnet' }, {}, /network/],
+      [{ memo: 'another' }, {}, /description/],
+      [{ descriptionHash: 'cd'.repeat(32) }, {}, /description hash/],
       [{ expirySec: 5_000 }, {}, /expiry/],
     ];
     for (const [terms, change, names] of cases) {

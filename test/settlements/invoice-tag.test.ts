@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { invoiceTag, readMemo, tagInvoices, tagMemo } from '../../gateway/settlements/invoice-tag.ts';
-import { decodeInvoice } from '../../node/bolt11.ts';
-import { msat } from '../../node/msat.ts';
-import { createSimnet, GATEWAY_WALLET } from '../../node/simnet/simnet.ts';
-import { createSimulatedNode } from '../../node/simulated.ts';
+import { invoiceTag, readMemo, tagMemo } from '../../gateway/settlements/invoice-tag.ts';
 
 const TAG = invoiceTag('ab'.repeat(16));
 
@@ -42,15 +38,4 @@ test('any memo keeps its tag and fits into an invoice', () => {
 
 test('reading any memo ends, whatever it holds', () => {
   fc.assert(fc.property(fc.string({ maxLength: 2_000 }), (memo) => void readMemo(`${memo}[sluice:${TAG}]`)));
-});
-
-test('a tagged node tags its invoices and is otherwise the same', async (t) => {
-  const simnet = createSimnet({ nowMs: Date.now });
-  t.after(() => simnet.close());
-  const node = createSimulatedNode(simnet, GATEWAY_WALLET);
-  const tagged = tagInvoices(node, TAG);
-  const invoice = await tagged.createInvoice({ amountMsat: msat(1_000), memo: 'x: y', expirySec: 60 });
-  assert.equal(decodeInvoice(invoice.bolt11).memo, `x: y [sluice:${TAG}]`);
-  assert.equal(tagged.capabilities, node.capabilities);
-  assert.deepEqual(await tagged.lookupInvoice(invoice.paymentHash), { kind: 'open' });
 });

@@ -20,7 +20,12 @@ export const PREIMAGE = '11'.repeat(32);
 export const PAID_HASH = createHash('sha256').update(Buffer.from(PREIMAGE, 'hex')).digest('hex');
 export const NOW_SEC = 1_800_000_000;
 export const REQUEST = { amountMsat: msat(10_000), memo: 'quote', expirySec: 600 };
-export const ASKED = { amountMsat: msat(10_000), network: 'regtest', nowSec: NOW_SEC } as const;
+export const ASKED = {
+  amountMsat: msat(10_000),
+  memo: 'quote',
+  network: 'regtest',
+  nowSec: NOW_SEC,
+} as const;
 export const PAY = { maxFeeMsat: msat(0), timeoutMs: 5_000 };
 
 export type Answer = (request: IncomingMessage, response: ServerResponse, body: string) => void;

@@ -149,11 +149,13 @@ describe('a new invoice', () => {
     await withLnd((call) => replies.shift()?.(call), work, { concurrency: 1 });
   });
 
-  test('with another hash, amount, network or life than asked is a bad invoice', async () => {
+  test('with another hash, amount, network, description or life than asked is a bad invoice', async () => {
     const cases: [Uint8Array, RegExp][] = [
       [response(Buffer.alloc(32, 0xcd), invoice({})).finish(), /payment hash/],
       [response(HASH_BYTES, invoice({ amountMsat: msat(20_000) })).finish(), /amount/],
       [response(HASH_BYTES, invoice({ network: 'mainnet' })).finish(), /network/],
+      [response(HASH_BYTES, invoice({ memo: 'another' })).finish(), /description/],
+      [response(HASH_BYTES, invoice({ descriptionHash: 'cd'.repeat(32) })).finish(), /description hash/],
       [response(HASH_BYTES, invoice({ expirySec: 5_000 })).finish(), /expiry/],
     ];
     for (const [message, names] of cases) {
