@@ -2,7 +2,7 @@ import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type { GrpcAnswer, NodeGrpc } from '../grpc.ts';
 import { type Invoice, type InvoiceRequest, NodeError } from '../node.ts';
 import { MAX_PAYMENT_REQUEST_CHARS, toNodeError } from './answers.ts';
-import { hashBytes, type InvoiceStyle, toIssued } from './receive.ts';
+import { type InvoiceStyle, type InvoiceTerms, termsOf, toIssued } from './receive.ts';
 
 /*
  * What LND is asked over gRPC (lnrpc protos of v0.21): invoices, which cost it a fifth less than over REST, and whether anybody is there.
@@ -28,7 +28,7 @@ export async function addInvoice(
   request: InvoiceRequest,
   signal: AbortSignal | undefined,
 ): Promise<Invoice> {
-  const message = writeInvoice(request, style);
+  const message = writeInvoice(termsOf(request, style));
   const answer = await grpc.call({ path: '/lnrpc.Lightning/AddInvoice', message, signal });
   const { paymentRequest, paymentHash } = readAdded(messageOf(answer, 'a new invoice'));
   return toIssued(paymentRequest, paymentHash, request);
@@ -45,15 +45,11 @@ function messageOf({ httpStatus, status, message }: GrpcAnswer, what: string): U
   throw toNodeError(status, httpStatus, what);
 }
 
-function writeInvoice({ memo, amountMsat, expirySec, descriptionHash }: InvoiceRequest, style: InvoiceStyle) {
-  if (!Number.isSafeInteger(expirySec)) {
-    throw new NodeError('rejected', 'The time of an invoice is a whole number of seconds.');
-  }
+function writeInvoice({ memo, amountMsat, expirySec, descriptionHash, ...style }: InvoiceTerms): Uint8Array {
   const writer = new BinaryWriter();
   writer.tag(MEMO, WireType.LengthDelimited).string(memo);
   if (descriptionHash !== undefined) {
-    const hash = hashBytes(descriptionHash, 'A description hash');
-    writer.tag(DESCRIPTION_HASH, WireType.LengthDelimited).bytes(hash);
+    writer.tag(DESCRIPTION_HASH, WireType.LengthDelimited).bytes(descriptionHash);
   }
   writer.tag(EXPIRY, WireType.Varint).int64(expirySec);
   if (style.private) writer.tag(PRIVATE, WireType.Varint).bool(true);

@@ -4,6 +4,7 @@ import { addHoldAnswer, invoiceLine, parseLine, readAnswer, readError, toNodeErr
 import {
   ask,
   base64Of,
+  bodyOf,
   hexOnly,
   type InvoiceStyle,
   lookupHeld,
@@ -34,7 +35,7 @@ async function create(
   signal: AbortSignal | undefined,
 ): Promise<Invoice> {
   const { paymentHash } = request;
-  const body = { ...termsOf(request, style), hash: base64Of(paymentHash, 'A payment hash') };
+  const body = { ...bodyOf(termsOf(request, style)), hash: base64Of(paymentHash, 'A payment hash') };
   const answer = await ask(
     http,
     { method: 'POST', path: '/v2/invoices/hodl', body, signal },

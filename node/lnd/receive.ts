@@ -1,5 +1,6 @@
 import { readTimestampSec } from '../bolt11.ts';
 import type { NodeAnswer, NodeHttp, NodeRequest } from '../http.ts';
+import type { Msat } from '../msat.ts';
 import {
   type HoldState,
   type Invoice,
@@ -89,7 +90,7 @@ export async function createInvoice(
   request: InvoiceRequest,
   signal: AbortSignal | undefined,
 ): Promise<Invoice> {
-  const body = termsOf(request, style);
+  const body = bodyOf(termsOf(request, style));
   const answer = readAnswer(
     addInvoiceAnswer,
     await ask(http, { method: 'POST', path: '/v1/invoices', body, signal }, 'a new invoice'),
@@ -98,17 +99,39 @@ export async function createInvoice(
   return toIssued(answer.payment_request, answer.r_hash, request);
 }
 
-/** The terms of a new invoice as LND takes them. @throws NodeError `rejected` for a description hash that is none. */
-export function termsOf(request: InvoiceRequest, style: InvoiceStyle): object {
-  const { descriptionHash } = request;
+/** The terms of a new invoice, as they can be sent over REST and over gRPC. */
+export interface InvoiceTerms extends InvoiceStyle {
+  readonly memo: string;
+  readonly amountMsat: Msat;
+  readonly expirySec: number;
+  /** 32 bytes. */
+  readonly descriptionHash?: Buffer;
+}
+
+/**
+ * The terms of a new invoice. LND takes a time of 0 for one that nobody chose.
+ * @throws NodeError `rejected` for a description hash or a time that is none
+ */
+export function termsOf(request: InvoiceRequest, style: InvoiceStyle): InvoiceTerms {
+  const { memo, amountMsat, expirySec, descriptionHash } = request;
+  if (!Number.isSafeInteger(expirySec) || expirySec < 1) {
+    throw new NodeError('rejected', 'The time of an invoice is a whole number of seconds, at least 1.');
+  }
+  // Half a surrogate pair has no UTF-8, and LND's REST interface refuses it; an invoice has U+FFFD in its place.
+  const terms = { memo: memo.toWellFormed(), amountMsat, expirySec, private: style.private };
+  if (descriptionHash === undefined) return terms;
+  return { ...terms, descriptionHash: hashBytes(descriptionHash, 'A description hash') };
+}
+
+/** They as LND's REST interface takes them. */
+export function bodyOf(terms: InvoiceTerms): object {
+  const { memo, amountMsat, expirySec, descriptionHash } = terms;
   return {
-    memo: request.memo,
-    value_msat: String(request.amountMsat),
-    expiry: String(request.expirySec),
-    ...(descriptionHash === undefined
-      ? {}
-      : { description_hash: base64Of(descriptionHash, 'A description hash') }),
-    ...(style.private ? { private: true } : {}),
+    memo,
+    value_msat: String(amountMsat),
+    expiry: String(expirySec),
+    ...(descriptionHash === undefined ? {} : { description_hash: descriptionHash.toString('base64') }),
+    ...(terms.private ? { private: true } : {}),
   };
 }
 
@@ -200,7 +223,7 @@ export function base64Of(hex: string, what: string): string {
 }
 
 /** 32 bytes from hex. @throws NodeError `rejected`, which does not repeat them: they may be a preimage. */
-export function hashBytes(hex: string, what: string): Buffer {
+function hashBytes(hex: string, what: string): Buffer {
   if (!/^[0-9a-f]{64}$/.test(hex)) throw new NodeError('rejected', `${what} is 64 lower-case hex digits.`);
   return Buffer.from(hex, 'hex');
 }

@@ -170,6 +170,18 @@ function receiving(on: On): void {
     }
   });
 
+  on('a time that is no whole number of seconds, or none, is refused', async (bench) => {
+    const { node } = bench;
+    const { paymentHash } = newPreimage();
+    for (const expirySec of [1.5, Number.NaN, 2 ** 70, 0, -1]) {
+      const request = { amountMsat: msat(1_000), memo: 'test', expirySec };
+      await rejectsWith(node.createInvoice(request), 'rejected');
+      assert.ok(node.hold);
+      await rejectsWith(node.hold.create({ ...request, paymentHash }), 'rejected');
+    }
+    assert.equal(await node.lookupInvoice(paymentHash), undefined);
+  });
+
   on('a memo over 639 bytes is refused', async ({ node }) => {
     const request = { amountMsat: msat(1_000), memo: 'x'.repeat(640), expirySec: 60 };
     await rejectsWith(node.createInvoice(request), 'rejected');

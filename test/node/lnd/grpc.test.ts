@@ -128,7 +128,7 @@ describe('a new invoice', () => {
 
   test('for a time that is no whole number of seconds is rejected, and nothing is sent', async () => {
     await withLnd(answered(ADDED), async (node, { opened }) => {
-      for (const expirySec of [1.5, Number.NaN, 2 ** 70]) {
+      for (const expirySec of [1.5, Number.NaN, 2 ** 70, 0, -1]) {
         await rejectsWith(node.createInvoice({ ...REQUEST, expirySec }), 'rejected');
       }
       assert.equal(opened(), 0);
