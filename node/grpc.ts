@@ -1,4 +1,5 @@
 import type { ClientHttp2Session } from 'node:http2';
+import type { Waiting } from './bounded-answer.ts';
 import { type ConnectOptions, createConnector } from './connect.ts';
 import { busyNode, explainExchange } from './explain-exchange.ts';
 import { createConnectionWatch } from './grpc/connection-watch.ts';
@@ -90,7 +91,7 @@ function createSender(sessions: Sessions, options: NodeGrpcOptions): Send {
       const watch = watchCall();
       const request = { headers: { ...common, ':path': path }, frame: frameOf(message) };
       const limits = { timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal };
-      const call = new UnaryCall(request, limits, {
+      const waiting: Waiting<GrpcAnswer> = {
         resolve(answer) {
           watch.answered();
           resolve(answer);
@@ -100,16 +101,19 @@ function createSender(sessions: Sessions, options: NodeGrpcOptions): Send {
           reject(error);
         },
         abort: watch.cut,
-      });
-      // It was given up before it began.
-      if (call.isOver) return;
+      };
       const start = (session: ClientHttp2Session): void => {
         watch.started(session);
         call.start(session);
       };
-      const current = sessions.current();
-      if (current !== undefined) start(current);
-      else sessions.open().then(start, (error: unknown) => call.fail(error));
+      const begin = (): void => {
+        const current = sessions.current();
+        if (current !== undefined) start(current);
+        else sessions.open().then(start, (error: unknown) => call.fail(error));
+      };
+      const call = new UnaryCall(request, limits, waiting, { leftOut: sessions.leftOut, again: begin });
+      // Unless it was given up before it began.
+      if (!call.isOver) begin();
     });
 }
 

@@ -12,6 +12,8 @@ export interface Sessions {
   open(): Promise<ClientHttp2Session>;
   /** Uses it for no new call; those that it carries go on. */
   retire(session: ClientHttp2Session): void;
+  /** The server said goodbye on it, and that it had not looked at the call with this number (RFC 9113, section 6.8). */
+  leftOut(session: ClientHttp2Session, streamId: number | undefined): boolean;
   close(): void;
 }
 
@@ -61,6 +63,7 @@ export function createSessions(url: URL, connector: buildConnector.connector, ti
       return opening.promise;
     },
     retire: kept.retire,
+    leftOut: kept.leftOut,
     close() {
       closed = true;
       opening?.reject(connectionClosed());
@@ -70,7 +73,7 @@ export function createSessions(url: URL, connector: buildConnector.connector, ti
 }
 
 /** What is open: the session in use, and those that were retired and still carry calls. */
-interface KeptSessions extends Pick<Sessions, 'current' | 'retire'> {
+interface KeptSessions extends Pick<Sessions, 'current' | 'retire' | 'leftOut'> {
   /** From now on it is the one in use, until it ends, is idle, or its server says goodbye. */
   add(session: ClientHttp2Session, socket: TLSSocket): void;
   destroy(): void;
@@ -78,6 +81,8 @@ interface KeptSessions extends Pick<Sessions, 'current' | 'retire'> {
 
 function keepSessions({ longestCallMs, idleMs }: SessionTimes): KeptSessions {
   const all = new Map<ClientHttp2Session, TLSSocket>();
+  /** What a server says of the calls on a connection that it ends: the number of the last one that it looked at. */
+  const lastTaken = new WeakMap<ClientHttp2Session, number>();
   let current: ClientHttp2Session | undefined;
 
   const leave = (session: ClientHttp2Session): void => {
@@ -96,11 +101,18 @@ function keepSessions({ longestCallMs, idleMs }: SessionTimes): KeptSessions {
   return {
     current: () => (current === undefined || current.closed || current.destroyed ? undefined : current),
     retire,
+    leftOut: (session, streamId) => {
+      const last = lastTaken.get(session);
+      return last !== undefined && streamId !== undefined && streamId > last;
+    },
     add(session, socket) {
       all.set(session, socket);
       current = session;
       session
-        .on('goaway', () => retire(session))
+        .on('goaway', (_code: number, lastStreamId: number) => {
+          lastTaken.set(session, lastStreamId);
+          retire(session);
+        })
         .on('close', () => {
           leave(session);
           all.delete(session);

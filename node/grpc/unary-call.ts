@@ -19,6 +19,7 @@ export interface GrpcRequest {
 
 /** Before each message: whether it is compressed, and its length (gRPC over HTTP/2, "Length-Prefixed-Message"). */
 const PREFIX_BYTES = 5;
+const HTTP2_REFUSED = 7;
 const HTTP2_CANCEL = 8;
 const CONTENT_TYPE = /^application\/grpc(\+proto)?(;|$)/;
 
@@ -31,20 +32,40 @@ export function frameOf(message: Uint8Array): Uint8Array {
   return frame;
 }
 
-/** One call with one message in each direction, waiting for a connection at first. */
+/** How a call is sent once more. */
+export interface Repetition {
+  /** Whether the server said, as it ended the connection, that it had not looked at this call. */
+  leftOut(session: ClientHttp2Session, streamId: number | undefined): boolean;
+  /** Has it started again, when there is a connection. */
+  again(): void;
+}
+
+/**
+ * One call with one message in each direction, waiting for a connection at first. One that the server refused without a look at it is
+ * sent once more, within the same limits: a server that shuts down, or takes fewer calls at once, must not cost its clients one.
+ */
 export class UnaryCall {
   readonly #answer: BoundedAnswer<GrpcAnswer>;
   readonly #request: GrpcRequest;
+  /** `undefined` when it was sent again, or is over: streams live on for a while, and must not hold on to who waited. */
+  #repetition: Repetition | undefined;
   #stream: ClientHttp2Stream | undefined;
   #head: IncomingHttpHeaders = {};
   #trailers: IncomingHttpHeaders | undefined;
 
-  constructor(request: GrpcRequest, limits: ExchangeLimits, { resolve, reject, abort }: Waiting<GrpcAnswer>) {
+  constructor(
+    request: GrpcRequest,
+    limits: ExchangeLimits,
+    { resolve, reject, abort }: Waiting<GrpcAnswer>,
+    repetition: Repetition,
+  ) {
     this.#request = request;
+    this.#repetition = repetition;
     this.#answer = new BoundedAnswer(limits, {
       resolve,
       reject,
       abort: (error) => {
+        this.#repetition = undefined;
         this.#stream?.close(HTTP2_CANCEL);
         abort(error);
       },
@@ -58,14 +79,16 @@ export class UnaryCall {
   /** Nothing is sent when it was cut meanwhile. */
   start(session: ClientHttp2Session): void {
     if (this.#answer.isOver) return;
+    let stream: ClientHttp2Stream;
     try {
-      this.#stream = session.request(this.#request.headers);
+      stream = session.request(this.#request.headers);
     } catch (error) {
       // The session ended in this very moment.
-      this.fail(error);
+      this.#repeatOrFail(error);
       return;
     }
-    this.#stream
+    this.#stream = stream;
+    stream
       .on('response', (head) => {
         this.#head = head;
         // An answer without a message may be all trailers ("Trailers-Only").
@@ -75,18 +98,42 @@ export class UnaryCall {
       .on('trailers', (trailers) => {
         this.#trailers = trailers;
       })
-      .on('error', (error) => this.fail(error))
-      .on('close', () => this.#finish())
+      .on('error', (error) => {
+        if (this.#wasRefused(session, stream)) this.#repeatOrFail(error);
+        else this.fail(error);
+      })
+      .on('close', () => {
+        if (this.#stream === stream) this.#finish();
+      })
       .end(this.#request.frame);
   }
 
   fail(error: unknown): void {
+    this.#repetition = undefined;
     this.#answer.reject(
       error instanceof Error ? error : new Error('the connection failed', { cause: error }),
     );
   }
 
+  /** RFC 9113, section 8.7: then it is safe to send it again. */
+  #wasRefused(session: ClientHttp2Session, stream: ClientHttp2Stream): boolean {
+    if (this.#head[':status'] !== undefined) return false;
+    return stream.rstCode === HTTP2_REFUSED || this.#repetition?.leftOut(session, stream.id) === true;
+  }
+
+  #repeatOrFail(error: unknown): void {
+    const repetition = this.#repetition;
+    if (repetition === undefined) {
+      this.fail(error);
+      return;
+    }
+    this.#repetition = undefined;
+    this.#stream = undefined;
+    repetition.again();
+  }
+
   #finish(): void {
+    this.#repetition = undefined;
     if (this.#answer.isOver) return;
     const httpStatus = Number(this.#head[':status']);
     if (Number.isNaN(httpStatus)) {

@@ -137,7 +137,6 @@ describe('an answer that breaks off is unreachable', () => {
         stream.write(framed(MESSAGE), () => stream.close(CANCEL));
       },
     ],
-    ['refused before it was looked at', ({ stream }) => stream.close(7)],
     [
       'with the whole connection, by an error',
       ({ stream }) => {
