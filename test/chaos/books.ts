@@ -1,4 +1,5 @@
 import { readTerms } from '../../gateway/l402/caveat.ts';
+import { decodeIdentifier } from '../../gateway/l402/identifier.ts';
 import { macaroonFromText } from '../../gateway/l402/macaroon.ts';
 import type { Stretch } from './bounds-together.ts';
 
@@ -41,6 +42,8 @@ export interface Sent {
   readonly service: string;
   /** The account of the credential; '' when there was none that can be read. */
   readonly accountId: string;
+  /** The payment that the credential is for; '' likewise. */
+  readonly paymentHash: string;
   readonly idempotencyKey: string | undefined;
   /** What it is for, so that cheats can be told from honest requests. */
   readonly intent: Intent;
@@ -57,13 +60,9 @@ export interface Sent {
   readonly wantedBytes: number;
   /** How long the answer is, as its head says; 0 when it does not. */
   expectedBytes: number;
-  /** Time during which something came all the while, ms: what a stream delivered at the least. */
-  runningMs: number;
-  /** The same as stretches of the run's time. */
+  /** When something came all the while: what a stream delivered at the least. */
   readonly runs: Stretch[];
-  /** Time between the notice that the money is used up and the next thing that came, ms: a held stream costs nothing. */
-  heldMs: number;
-  /** The same as stretches of the run's time. */
+  /** From the notice that the money is used up to the next thing that came: a held stream costs nothing. */
   readonly holds: Stretch[];
 }
 
@@ -93,15 +92,18 @@ export interface ReadTerms {
   readonly accountId: string;
   readonly service: string;
   readonly creditMsat: number;
+  readonly paymentHash: string;
 }
 
-const NO_TERMS: ReadTerms = { accountId: '', service: '', creditMsat: 0 };
+const NO_TERMS: ReadTerms = { accountId: '', service: '', creditMsat: 0, paymentHash: '' };
 
 /** Reads the terms of a macaroon, base64. */
 export function termsOfMacaroon(macaroon: string): ReadTerms {
   try {
-    const reading = readTerms(macaroonFromText(macaroon).caveats);
-    return reading.kind === 'terms' ? reading.minted : NO_TERMS;
+    const { identifier, caveats } = macaroonFromText(macaroon);
+    const { paymentHash } = decodeIdentifier(identifier);
+    const reading = readTerms(caveats);
+    return reading.kind === 'terms' ? { ...reading.minted, paymentHash } : NO_TERMS;
   } catch {
     return NO_TERMS;
   }

@@ -12,10 +12,10 @@ export interface SharedStream {
 }
 
 /**
- * What a gateway may be wrong by about the store's clock, ms: half of the time that an answer takes at most, which is the store's
- * `commandTimeout` of the run.
+ * What a gateway may be wrong by about the store's clock, ms: half of the time that an answer takes at most, which is the longest
+ * `commandTimeout` that runs have.
  */
-const CLOCK_OFF_MS = 500;
+const CLOCK_OFF_MS = 750;
 
 /** For how long an account can have had streams that are charged once, ms: at the least and at the most. */
 export function timeTogether(streams: readonly SharedStream[]): {
@@ -67,6 +67,7 @@ export function without([fromMs, toMs]: Stretch, holes: readonly Stretch[]): rea
   return left.filter(([from, to]) => to > from);
 }
 
-function lengthOf(stretches: readonly Stretch[]): number {
+/** How long they are together; they are apart from each other. */
+export function lengthOf(stretches: readonly Stretch[]): number {
   return stretches.reduce((sum, [fromMs, toMs]) => sum + toMs - fromMs, 0);
 }

@@ -10,6 +10,7 @@ const ANSWERED: Sent = {
   gateway: 0,
   service: 'call',
   accountId: 'aa',
+  paymentHash: 'bb',
   idempotencyKey: undefined,
   intent: 'honest',
   sentAtMs: 1_000,
@@ -21,9 +22,7 @@ const ANSWERED: Sent = {
   bytes: 64,
   wantedBytes: 0,
   expectedBytes: 64,
-  runningMs: 0,
   runs: [],
-  heldMs: 0,
   holds: [],
 };
 const UNANSWERED: Sent = { ...ANSWERED, status: undefined, fromUpstream: false, end: 'none', bytes: 0 };
@@ -39,6 +38,16 @@ function withOutage(kind: Outage['kind'], fromMs: number, untilMs: number): Time
 
 const QUIET = createTimeline(() => 0);
 const KILLED = withOutage('killed', 1_080, 2_000);
+
+/** The store was failed over to another Redis between these moments. */
+function withFailover(fromMs: number, untilMs: number): Timeline {
+  const clock = { ms: fromMs };
+  const timeline = createTimeline(() => clock.ms);
+  const end = timeline.begin('store', 'failed-over');
+  clock.ms = untilMs;
+  end();
+  return timeline;
+}
 
 function judge(
   sent: readonly Sent[],
@@ -109,9 +118,15 @@ test('a cheat costs nothing and buys nothing', () => {
 });
 
 test('a stream costs its time within a slice, and its holds nothing', () => {
-  const stream: Sent = { ...ANSWERED, service: 'live', end: 'left', endedAtMs: 11_050, runningMs: 5_000 };
+  const stream: Sent = {
+    ...ANSWERED,
+    service: 'live',
+    end: 'left',
+    endedAtMs: 11_050,
+    runs: [[2_000, 7_000]],
+  };
   assert.deepEqual(judge([stream], QUIET), [4_750, 11_500, 'slice']);
-  assert.deepEqual(judge([{ ...stream, heldMs: 5_000 }], QUIET), [4_750, 6_500, 'slice']);
+  assert.deepEqual(judge([{ ...stream, holds: [[7_000, 12_000]] }], QUIET), [4_750, 6_500, 'slice']);
   assert.deepEqual(judge([stream], KILLED), [2_500, 11_500, 'slice']);
 });
 
@@ -125,36 +140,64 @@ test('a download costs its bytes', () => {
 /** A stream that is charged once, of which something came from `fromMs` to `toMs` all the while. */
 function shared(fromMs: number, toMs: number, change: Partial<Sent> = {}): Sent {
   const times = { sentAtMs: fromMs, headAtMs: fromMs, endedAtMs: toMs };
-  const ran = { runningMs: toMs - fromMs, runs: [[fromMs, toMs]] satisfies Sent['runs'] };
-  return { ...ANSWERED, service: 'shared', end: 'left', ...times, ...ran, ...change };
+  return { ...ANSWERED, service: 'shared', end: 'left', ...times, runs: [[fromMs, toMs]], ...change };
 }
 
 test('streams that are charged once cost the time that they have together, at any gateways', () => {
-  assert.deepEqual(judge([shared(2_000, 12_000)], QUIET), [9_250, 11_500, 'slice']);
+  assert.deepEqual(judge([shared(2_000, 12_000)], QUIET), [9_000, 11_500, 'slice']);
   const three = [shared(2_000, 12_000), shared(2_000, 12_000, { gateway: 1 }), shared(5_000, 8_000)];
-  assert.deepEqual(judge(three, QUIET).slice(0, 2), [9_250, 13_000]);
+  assert.deepEqual(judge(three, QUIET).slice(0, 2), [9_000, 13_750]);
   // Each for itself they would be charged 23 s.
   assert.ok(boundsOfAccount(three, QUIET).mostMsat < 22_000);
 });
 
 test('streams that are charged once, one after the other, cost what they cost together', () => {
   const two = [shared(2_000, 12_000), shared(20_000, 30_000, { gateway: 1 })];
-  assert.deepEqual(judge(two, QUIET).slice(0, 2), [18_500, 23_000]);
+  assert.deepEqual(judge(two, QUIET).slice(0, 2), [18_000, 23_000]);
   const killed = withOutage('killed', 11_000, 14_000);
-  assert.deepEqual(judge(two, killed).slice(0, 2), [16_250, 23_000]);
+  assert.deepEqual(judge(two, killed).slice(0, 2), [15_750, 23_000]);
 });
 
 test('of streams that are charged once, what is held at all of them costs nothing', () => {
   const holds = [[4_000, 8_000]] satisfies Sent['holds'];
   const held = shared(2_000, 12_000, {
-    heldMs: 4_000,
     holds,
     runs: [
       [2_000, 4_000],
       [8_000, 12_000],
     ],
   });
-  assert.deepEqual(judge([held], QUIET).slice(0, 2), [5_250, 7_500]);
+  assert.deepEqual(judge([held], QUIET).slice(0, 2), [5_000, 7_500]);
   const [least, most] = judge([held, shared(2_000, 12_000, { gateway: 1 })], QUIET);
-  assert.deepEqual([least, most], [9_250, 12_500]);
+  assert.deepEqual([least, most], [9_000, 13_000]);
+});
+
+test('a call may be free, and a failed one charged, when the store was failed over near it; before and after that neither', () => {
+  const failed: Sent = { ...ANSWERED, status: 500 };
+  for (const near of [withFailover(500, 1_010), withFailover(1_090, 9_000), withFailover(4_000, 9_000)]) {
+    assert.deepEqual(judge([ANSWERED], near), [0, 10_000, 'forgotten']);
+    assert.deepEqual(judge([failed], near), [0, 10_000, 'refund-lost']);
+  }
+  assert.deepEqual(judge([ANSWERED], withFailover(5_000, 9_000)), [10_000, 10_000, '']);
+  for (const far of [withFailover(100, 900), withFailover(8_000, 9_000)])
+    assert.deepEqual(judge([ANSWERED, failed], far), [10_000, 10_000, '']);
+});
+
+test('a repetition may be charged when the store may have forgotten the first try', () => {
+  const left: Sent = { ...ANSWERED, idempotencyKey: 'k', end: 'left' };
+  const again: Sent = { ...left, end: 'whole', sentAtMs: 9_000, endedAtMs: 9_100 };
+  assert.deepEqual(judge([left, again], QUIET), [10_000, 10_000, '']);
+  assert.deepEqual(judge([left, again], withFailover(3_000, 6_000)), [10_000, 20_000, 'repeated-after-cut']);
+});
+
+test('of a stream, the time around a failover may be forgotten, and no other', () => {
+  const stream = shared(2_000, 22_000, { service: 'live' });
+  assert.deepEqual(judge([stream], QUIET), [19_750, 21_500, 'slice']);
+  assert.deepEqual(judge([stream], withFailover(10_000, 12_000)), [12_500, 21_500, 'slice']);
+  assert.deepEqual(judge([{ ...stream, end: 'broken' }], withFailover(10_000, 12_000)), [
+    12_500,
+    21_500,
+    'slice',
+  ]);
+  assert.deepEqual(judge([{ ...stream, end: 'broken' }], QUIET), [19_750, 21_500, 'unexplained']);
 });

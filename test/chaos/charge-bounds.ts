@@ -1,7 +1,14 @@
 import type { Sent } from './books.ts';
-import { type SharedStream, timeTogether, without } from './bounds-together.ts';
+import {
+  lengthOf,
+  type SharedStream,
+  type Stretch,
+  timeTogether,
+  union,
+  without,
+} from './bounds-together.ts';
 import type { Target } from './schedule.ts';
-import type { Timeline } from './timeline.ts';
+import type { Outage, Timeline } from './timeline.ts';
 import { PRICES } from './world.ts';
 
 /**
@@ -10,10 +17,18 @@ import { PRICES } from './world.ts';
  * `left`: the client went away before the head came, by its own will.
  * `refund-lost`: it was refused or failed, and its gateway ended before the store could take the money back.
  * `repeated-after-cut`: the gateway may have believed that it had delivered the answer, and then a repetition is charged.
+ * `forgotten`: the store was failed over to another Redis, which may not have had the last debits and refunds: they are weak writes.
  * `slice`: the last moments of a stream: at most a slice, and what was set aside when its gateway ended.
  * `unexplained`: none of these. There must be none.
  */
-export type Slack = 'cut' | 'left' | 'refund-lost' | 'repeated-after-cut' | 'slice' | 'unexplained';
+export type Slack =
+  | 'cut'
+  | 'left'
+  | 'refund-lost'
+  | 'repeated-after-cut'
+  | 'forgotten'
+  | 'slice'
+  | 'unexplained';
 
 /** What requests of one account can have cost, msat: at the least and at the most. */
 export interface Bounds {
@@ -36,6 +51,8 @@ const ORDERLY_MS = 250;
 const NOTICE_MS = 1_500;
 /** Whoever goes sooner than this, ms, is seen to go before the rest of an answer comes that clients leave in the middle. */
 const SOON_MS = 500;
+/** A replica is behind by less than this, ms: what waits for the replicas' acknowledgement is written all the time. */
+const BEHIND_MS = 3_000;
 /** Free repetitions of one paid attempt. */
 const FREE_RETRIES = 2;
 
@@ -82,7 +99,7 @@ function boundsOfRepetitions(group: readonly Sent[], timeline: Timeline): Bounds
 
 /** The gateway counts as delivered what it could pass to the kernel whole, before the client was seen to go. */
 function mayHaveBeenDelivered(sent: Sent, timeline: Timeline): boolean {
-  if (sent.end === 'whole' || wasHit(sent, timeline)) return true;
+  if (sent.end === 'whole' || wasHit(sent, timeline) || mayBeForgotten(sent, timeline)) return true;
   return sent.end === 'left' && sent.endedAtMs - sent.sentAtMs >= SOON_MS;
 }
 
@@ -105,8 +122,10 @@ function boundsOfCall(sent: Sent, timeline: Timeline): Bounds {
   const price = PRICES.call;
   if (sent.status === undefined) return between(sent, 0, price, whyNoHead(sent, timeline));
   // Paid for, whether or not all of it arrived: the docs refund what failed before its first byte.
-  if (sent.fromUpstream && sent.status === 200)
-    return isExplained(sent, timeline) ? exactly(price) : between(sent, price, price, 'unexplained');
+  if (sent.fromUpstream && sent.status === 200) {
+    if (!isExplained(sent, timeline)) return between(sent, price, price, 'unexplained');
+    return mayBeForgotten(sent, timeline) ? between(sent, 0, price, 'forgotten') : exactly(price);
+  }
   const isRefund = sent.status >= 500 && isRefundAtRisk(sent, timeline);
   return isRefund ? between(sent, 0, price, 'refund-lost') : exactly(0);
 }
@@ -123,7 +142,7 @@ function boundsOfShared(sent: readonly Sent[], timeline: Timeline): Bounds {
 
 /** What is known of a stream; nothing of one that was refused. */
 function sharedStreamOf(sent: Sent, timeline: Timeline): SharedStream[] {
-  const { status, sentAtMs, headAtMs, endedAtMs, holds, runs } = sent;
+  const { status, sentAtMs, headAtMs, endedAtMs, holds } = sent;
   if (status === undefined) {
     const untilMs = Math.min(endedAtMs, sentAtMs + SLICE_MS) + NOTICE_MS;
     return [{ may: [[sentAtMs, untilMs]], surely: [], lostMs: 0 }];
@@ -132,12 +151,22 @@ function sharedStreamOf(sent: Sent, timeline: Timeline): SharedStream[] {
   // A gateway that is busy begins some time before its client sees it.
   const fromMs = Math.max(sentAtMs, headAtMs - NOTICE_MS);
   const untilMs = Math.max(endedAtMs, headAtMs + LEAST_PAID_MS) + NOTICE_MS;
-  return [{ may: without([fromMs, untilMs], holds), surely: runs, lostMs: lostMsOf(sent, timeline) }];
+  const surely = billedRuns(sent, timeline);
+  return [{ may: without([fromMs, untilMs], holds), surely, lostMs: lostMsOf(sent, timeline) }];
+}
+
+/** When a stream surely ran, without what the store may have forgotten. */
+function billedRuns({ runs }: Sent, timeline: Timeline): readonly Stretch[] {
+  const holes = timeline.outages
+    .filter(isFailover)
+    .map(({ fromMs, untilMs }): Stretch => [fromMs - BEHIND_MS, untilMs]);
+  return runs.flatMap((run) => without(run, union(holes)));
 }
 
 /** What of a stream may be delivered and not billed, ms. */
 function lostMsOf(sent: Sent, timeline: Timeline): number {
-  return isRefundAtRisk(sent, timeline) || wasHit(sent, timeline) ? UNCOMMITTED_MS : ORDERLY_MS;
+  const isAtRisk = isRefundAtRisk(sent, timeline) || wasHit(sent, timeline) || mayBeForgotten(sent, timeline);
+  return isAtRisk ? UNCOMMITTED_MS : ORDERLY_MS;
 }
 
 function boundsOfStream(sent: Sent, timeline: Timeline): Bounds {
@@ -146,10 +175,12 @@ function boundsOfStream(sent: Sent, timeline: Timeline): Bounds {
     return between(sent, 0, costOfMs(Math.min(openMs, SLICE_MS) + NOTICE_MS), whyNoHead(sent, timeline));
   }
   if (!sent.fromUpstream) return exactly(0);
-  const openMs = sent.endedAtMs - sent.headAtMs - sent.heldMs;
+  const openMs = sent.endedAtMs - sent.headAtMs - lengthOf(sent.holds);
   const most = costOfMs(Math.max(openMs, LEAST_PAID_MS) + NOTICE_MS);
-  const least = costOfMs(Math.max(0, sent.runningMs - lostMsOf(sent, timeline)));
-  return between(sent, least, most, isExplained(sent, timeline) ? 'slice' : 'unexplained');
+  const least = costOfMs(Math.max(0, lengthOf(billedRuns(sent, timeline)) - lostMsOf(sent, timeline)));
+  // A lease that was forgotten ends its stream.
+  const isKnown = isExplained(sent, timeline) || mayBeForgotten(sent, timeline);
+  return between(sent, least, most, isKnown ? 'slice' : 'unexplained');
 }
 
 function boundsOfDownload(sent: Sent, timeline: Timeline): Bounds {
@@ -157,10 +188,11 @@ function boundsOfDownload(sent: Sent, timeline: Timeline): Bounds {
     return between(sent, 0, costOfBytes(sent.wantedBytes), whyNoHead(sent, timeline));
   if (!sent.fromUpstream || sent.status !== 200) return exactly(0);
   const whole = costOfBytes(sent.expectedBytes);
-  const isLost = isRefundAtRisk(sent, timeline) || wasHit(sent, timeline);
+  const isForgotten = mayBeForgotten(sent, timeline);
+  const isLost = isRefundAtRisk(sent, timeline) || wasHit(sent, timeline) || isForgotten;
   if (sent.end === 'whole') return isLost ? between(sent, 0, whole, 'refund-lost') : exactly(whole);
   const least = isLost ? 0 : costOfBytes(sent.bytes);
-  return between(sent, least, whole, isExplained(sent, timeline) ? 'cut' : 'unexplained');
+  return between(sent, least, whole, isExplained(sent, timeline) || isForgotten ? 'cut' : 'unexplained');
 }
 
 function exactly(msat: number): Bounds {
@@ -189,10 +221,26 @@ function wasHit({ gateway, sentAtMs, endedAtMs }: Sent, timeline: Timeline): boo
 /** Its gateway ended before it had a quiet moment, with the store, in which the charge was settled. */
 function isRefundAtRisk({ gateway, sentAtMs, endedAtMs }: Sent, timeline: Timeline): boolean {
   if (isStoreDead(timeline, sentAtMs, endedAtMs)) return false;
+  // The refund may be forgotten where the charge was not.
+  if (failoversNear(timeline, sentAtMs, endedAtMs + SETTLED_AFTER_MS).length > 0) return true;
   const target = targetOf(gateway);
   const endMs = timeline.endAfter(target, sentAtMs);
   if (endMs === undefined) return false;
   return endMs <= endedAtMs || timeline.calmMs(['store', target], endedAtMs, endMs) < SETTLED_AFTER_MS;
+}
+
+/** What was charged for it may be forgotten: the store was failed over before that had reached the replicas. */
+export function mayBeForgotten({ sentAtMs, endedAtMs }: Sent, timeline: Timeline): boolean {
+  return failoversNear(timeline, sentAtMs, endedAtMs).length > 0;
+}
+
+/** Failovers that may forget what was written between these moments. */
+export function failoversNear(timeline: Timeline, fromMs: number, untilMs: number): readonly Outage[] {
+  return timeline.during('store', fromMs, untilMs + BEHIND_MS).filter(isFailover);
+}
+
+function isFailover({ target, kind }: Outage): boolean {
+  return target === 'store' && kind === 'failed-over';
 }
 
 /** The store was dead from before a request came until it had been refused: no verb of it can have reached the store. */

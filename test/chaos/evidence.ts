@@ -18,6 +18,8 @@ export interface Evidence {
   readonly facts: Facts;
   readonly served: readonly Served[];
   readonly timeline: Timeline;
+  /** Payments that a gateway had served for, and that the ledger did not know before they were presented once more. */
+  readonly forgotten: readonly string[];
   /** What could not be done after all was up again, and what clients threw. */
   readonly complaints: readonly string[];
 }
@@ -30,6 +32,13 @@ export function paidOf(books: Books): PaidFor[] {
   return [...books.bought.values()].flatMap((bought) =>
     bought.payment.kind === 'paid' ? [{ ...bought, amountMsat: bought.payment.amountMsat }] : [],
   );
+}
+
+/** Payments whose credentials were served for: a gateway has redeemed them, and the store has acknowledged it. */
+export function acceptedOf({ sent, bought }: Books): Bought[] {
+  const served = sent.filter(({ status, fromUpstream }) => status === 200 && fromUpstream);
+  const hashes = new Set(served.map(({ paymentHash }) => paymentHash));
+  return [...bought.values()].filter(({ paymentHash }) => hashes.has(paymentHash));
 }
 
 /** The sum of some amounts. */

@@ -68,6 +68,24 @@ export async function untilHeard(
   }
 }
 
+/** Those of which the ledger holds no claim, or no credit where there should be one. */
+export async function forgottenOf(config: Config, accepted: readonly Bought[]): Promise<string[]> {
+  const { store } = await openStore(config.store, Date.now);
+  try {
+    const entries = await entriesOf(
+      store,
+      accepted.map(({ paymentHash }) => paymentHash),
+    );
+    return accepted.flatMap(({ paymentHash, creditMsat }) => {
+      const { claim, creditedMsat } = entries.get(paymentHash) ?? {};
+      const isThere = creditMsat === 0 ? claim !== undefined : creditedMsat !== undefined;
+      return isThere ? [] : [paymentHash];
+    });
+  } finally {
+    await store.close();
+  }
+}
+
 /** Purges, mends, reconciles, and reads everything. The gateways have ended; store and node are up. */
 export async function readFacts(
   configFile: string,

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Books, openBooks } from './books.ts';
-import { paidOf } from './evidence.ts';
-import { configOf, readFacts, untilHeard } from './facts.ts';
+import { acceptedOf, paidOf } from './evidence.ts';
+import { configOf, forgottenOf, readFacts, untilHeard } from './facts.ts';
 import { createRandom } from './random.ts';
 import type { Report } from './report.ts';
 import { runClients } from './run-clients.ts';
@@ -33,6 +33,10 @@ export interface RunOptions {
   readonly say: (line: string) => void;
 }
 
+const STORE_FAULTS = { redis: 'yes', sentinel: 'failovers', sqlite: 'no' } as const satisfies Record<
+  StoreKind,
+  string
+>;
 /** Clients that are still at it so long after the last one came are told to stop, ms. */
 const LAST_CLIENTS_MS = 45_000;
 /** So many clients pay more than they are asked for: by a msat, or up to twice as much. */
@@ -43,7 +47,7 @@ const HEAR_LIMIT_MS = 120_000;
 /** Runs one: starts everything, does the faults while the clients live, and holds the books against each other. */
 export async function runChaos(options: RunOptions): Promise<Report> {
   const { folder, say } = options;
-  const plan = planRun({ ...options, storeFaults: options.store === 'sqlite' ? 'no' : 'yes' });
+  const plan = planRun({ ...options, storeFaults: STORE_FAULTS[options.store] });
   let beganMs = performance.now();
   const timeline = createTimeline(() => performance.now() - beganMs);
   const store = await prepareStore(options.store, folder, timeline);
@@ -68,10 +72,16 @@ export async function runChaos(options: RunOptions): Promise<Report> {
     clearTimeout(stop);
     say(`all clients are gone after ${Math.round(timeline.nowMs() / 1000)} s; everything is up again`);
     const complaints = mistakes.map((error) => `a client threw: ${inWords(error)}`);
+    const unforeseen = (await store.unforeseen?.()) ?? 0;
+    if (unforeseen > 0) {
+      say(`${unforeseen} failovers that nobody planned: debits may be forgotten at any time of this run`);
+      timeline.sometime('store', 'failed-over');
+    }
     const late = shopperFactory(options, world, books, timeline, new AbortController().signal, 'end-c');
+    const forgotten = await forgottenOf(configOf(world.configFile), acceptedOf(books));
     complaints.push(...(await windUp(books, world, late)));
     const facts = await readFacts(world.configFile, [...books.bought.values()], accountIdsOf(books));
-    const evidence = { books, facts, served: world.upstream.served, timeline, complaints };
+    const evidence = { books, facts, served: world.upstream.served, timeline, forgotten, complaints };
     const checks = [...verify(evidence), checkEverythingTried(books, timeline)];
     return { plan, faultCounts, books, served: world.upstream.served, guarantee: store.guarantee, checks };
   } finally {

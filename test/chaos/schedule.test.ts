@@ -33,6 +33,21 @@ test('a store without a process of its own is not hit, and everything else is as
   assert.deepEqual(without.clients, withStore.clients);
 });
 
+test('a store that is failed over is so in each way, and everything else is as it was', () => {
+  const plan = planRun({ ...OPTIONS, seconds: 75, storeFaults: 'failovers' });
+  const ofStore = plan.faults.filter(({ target }) => target === 'store');
+  assert.deepEqual(new Set(ofStore.map(({ kind }) => kind)), new Set(['restart', 'kill', 'freeze']));
+  const without = planRun({ ...OPTIONS, seconds: 75, storeFaults: 'no' });
+  assert.deepEqual(
+    plan.faults.filter(({ target }) => target !== 'store'),
+    without.faults,
+  );
+  assert.deepEqual(
+    plan.faults,
+    plan.faults.toSorted((a, b) => a.atMs - b.atMs),
+  );
+});
+
 test('a short run has every kind of client too', () => {
   const few = planRun({ ...OPTIONS, clients: 14 }).clients;
   const many = planRun({ ...OPTIONS, clients: 2_000 }).clients;

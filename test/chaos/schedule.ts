@@ -54,8 +54,8 @@ export interface PlanOptions {
   readonly seconds: number;
   readonly clients: number;
   readonly gateways: number;
-  /** The store is a process of its own, which may be hit. */
-  readonly storeFaults: 'yes' | 'no';
+  /** Whether the store is a process of its own, which may be hit. `failovers`: each fault has another one take its place. */
+  readonly storeFaults: 'yes' | 'no' | 'failovers';
 }
 
 /** Of so many clients, so many are like this. */
@@ -78,6 +78,9 @@ const SHARES: readonly (readonly [Behaviour, number])[] = [
 
 /** Between one fault and the next, ms: the machine needs time to bring back what was killed. */
 const FAULT_EVERY_MS = [1_500, 4_500] as const;
+/** Between the beginnings of two failovers, ms: one that hits the one before does nothing. */
+const FAILOVER_EVERY_MS = [15_000, 22_000] as const;
+const FAILOVER_KINDS: readonly FaultKind[] = ['restart', 'kill', 'freeze'];
 /** Some gateways are frozen for longer than their leases live: when they go on, others have taken what they had set aside. */
 const LONG_FREEZES = 0.12;
 const LONG_FREEZE_MS = [11_000, 13_000] as const;
@@ -96,18 +99,33 @@ export function planRun(options: PlanOptions): Plan {
   };
 }
 
-function planFaults({ seconds, gateways, storeFaults }: PlanOptions, random: Random): Fault[] {
-  const faults: Fault[] = [];
+function planFaults(options: PlanOptions, random: Random): Fault[] {
+  const { seconds, gateways, storeFaults } = options;
+  const faults: Fault[] = storeFaults === 'failovers' ? planFailovers(options, random.fork('failovers')) : [];
   const untilMs = seconds * 1000 - QUIET_MS;
   let atMs = QUIET_MS;
   for (;;) {
     atMs += random.between(...FAULT_EVERY_MS);
-    if (atMs >= untilMs) return faults;
+    if (atMs >= untilMs) return faults.sort((a, b) => a.atMs - b.atMs);
     const fault = planFault(gateways, random);
     // Drawn all the same, so that the other faults do not depend on the store.
-    if (fault.target === 'store' && storeFaults === 'no') continue;
+    if (fault.target === 'store' && storeFaults !== 'yes') continue;
     faults.push({ atMs, ...fault });
   }
+}
+
+/** A failover takes long, and each of its kinds must be there in a short run: one after the other, from any on. */
+function planFailovers({ seconds }: PlanOptions, random: Random): Fault[] {
+  const faults: Fault[] = [];
+  const untilMs = seconds * 1000 - QUIET_MS;
+  const first = random.between(0, FAILOVER_KINDS.length - 1);
+  let atMs = QUIET_MS + random.between(0, 3_000);
+  while (atMs < untilMs) {
+    const kind = FAILOVER_KINDS[(first + faults.length) % FAILOVER_KINDS.length] ?? 'kill';
+    faults.push({ atMs, target: 'store', kind, forMs: random.between(0, 2_500) });
+    atMs += random.between(...FAILOVER_EVERY_MS);
+  }
+  return faults;
 }
 
 function planFault(gateways: number, random: Random): Omit<Fault, 'atMs'> {

@@ -140,11 +140,12 @@ async function sendOnce(options: SenderOptions, outgoing: Outgoing, gateway: num
 
 function newSent({ client, nowMs }: SenderOptions, outgoing: Outgoing, gateway: number): Sent {
   const headers = outgoing.headers ?? {};
-  const { accountId } = termsOfMacaroon(macaroonOf(headers['authorization'] ?? ''));
+  const { accountId, paymentHash } = termsOfMacaroon(macaroonOf(headers['authorization'] ?? ''));
   return {
     client,
     gateway,
     accountId,
+    paymentHash,
     id: outgoing.id,
     service: outgoing.path.split('/')[1] ?? '',
     idempotencyKey: headers['idempotency-key'],
@@ -158,9 +159,7 @@ function newSent({ client, nowMs }: SenderOptions, outgoing: Outgoing, gateway: 
     bytes: 0,
     wantedBytes: Number(new URL(outgoing.path, 'http://shop').searchParams.get('bytes') ?? 0),
     expectedBytes: 0,
-    runningMs: 0,
     runs: [],
-    heldMs: 0,
     holds: [],
   };
 }
@@ -226,16 +225,11 @@ function gapsOf(sent: Sent, nowMs: () => number): { came(chunk: Buffer): void; e
   let isHeld = false;
   sent.headAtMs = lastMs;
   const ended = (): void => {
-    const gapMs = nowMs() - lastMs;
-    const gap = [lastMs, lastMs + gapMs] as const;
-    lastMs += gapMs;
-    if (isHeld) {
-      sent.heldMs += gapMs;
-      sent.holds.push(gap);
-    } else if (gapMs <= RUNNING_GAP_MS) {
-      sent.runningMs += gapMs;
-      lengthen(sent.runs, gap);
-    }
+    const gap = [lastMs, nowMs()] as const;
+    const gapMs = gap[1] - lastMs;
+    lastMs = gap[1];
+    if (isHeld) sent.holds.push(gap);
+    else if (gapMs <= RUNNING_GAP_MS) lengthen(sent.runs, gap);
   };
   return {
     ended,

@@ -3,11 +3,12 @@ import net from 'node:net';
 import path from 'node:path';
 import { findRedisServer, HOW_TO_GET_REDIS } from '../support/redis-program.ts';
 import { freePorts } from '../support/redis-server.ts';
+import { sentinelStore } from './store-on-sentinel.ts';
 import type { Timeline } from './timeline.ts';
 import { createVictim, type Victim } from './victim.ts';
 
 /** Which stores a run can be made on. */
-export const STORES = ['redis', 'sqlite'] as const;
+export const STORES = ['redis', 'sentinel', 'sqlite'] as const;
 export type StoreKind = (typeof STORES)[number];
 
 /** Where the gateways of a run keep their books, and what a fault may do to it. */
@@ -18,11 +19,20 @@ export interface StoreUnderFault {
   readonly victim: Victim | undefined;
   /** What the run relies on, for people. */
   readonly guarantee: string;
+  /** Failovers that happened and that no fault has caused; absent: there can't be any. */
+  unforeseen?(): Promise<number>;
 }
 
 /** Prepares a store in a folder; its process, if any, does not run yet. @throws Error that says how to get Redis when it is missing */
 export function prepareStore(kind: StoreKind, folder: string, timeline: Timeline): Promise<StoreUnderFault> {
-  return kind === 'redis' ? redisStore(folder, timeline) : sqliteStore(folder);
+  switch (kind) {
+    case 'redis':
+      return redisStore(folder, timeline);
+    case 'sentinel':
+      return sentinelStore(timeline);
+    default:
+      return sqliteStore(folder);
+  }
 }
 
 /** One file that all gateways share. It has no process of its own that could be killed. */

@@ -1,5 +1,6 @@
 import type { Books, Bought, Sent } from './books.ts';
-import { type Check, paidOf } from './evidence.ts';
+import { lengthOf } from './bounds-together.ts';
+import { type Check, paidOf, sum } from './evidence.ts';
 import type { Timeline } from './timeline.ts';
 
 /** What happened in a run, in numbers: for people, and to see that a run that found nothing has tried everything. */
@@ -44,10 +45,10 @@ export function tallyOf(books: Books): Tally {
     passUses: served.filter(({ service }) => service === 'pass').length,
     downloads: served.filter(({ service }) => service === 'files').length,
     streams: streams.length,
-    streamedSec: Math.round(streams.reduce((sum, { runningMs }) => sum + runningMs, 0) / 1000),
+    streamedSec: Math.round(sum(streams.map(({ runs }) => lengthOf(runs))) / 1000),
     shared: streams.filter(({ service }) => service === 'shared').length,
     overpaid: paid.filter(({ creditMsat, amountMsat }) => creditMsat > 0 && amountMsat > creditMsat).length,
-    streamsHeld: streams.filter(({ heldMs }) => heldMs > 0).length,
+    streamsHeld: streams.filter(({ holds }) => holds.length > 0).length,
     topUps: [...Map.groupBy(paid, ({ accountId }: Bought) => accountId).values()].reduce(
       (sum, { length }) => sum + length - 1,
       0,

@@ -3,7 +3,8 @@ import type { Target } from './schedule.ts';
 /** A time during which a process did not answer, ms of the run; `untilMs` is when it was seen to answer again. */
 export interface Outage {
   readonly target: Target;
-  readonly kind: 'killed' | 'restarted' | 'frozen';
+  /** `failed-over`: another Redis has taken its place, which may not have had the last weak writes. */
+  readonly kind: 'killed' | 'restarted' | 'frozen' | 'failed-over';
   readonly fromMs: number;
   untilMs: number;
 }
@@ -14,6 +15,8 @@ export interface Timeline {
   nowMs(): number;
   /** From now until the returned function is called. */
   begin(target: Target, kind: Outage['kind']): () => void;
+  /** All the time so far: it is not known when. */
+  sometime(target: Target, kind: Outage['kind']): void;
   /** What was away at any moment from `fromMs` to `untilMs`. */
   during(target: Target, fromMs: number, untilMs: number): readonly Outage[];
   /** The next moment after `fromMs` at which the process ended; `undefined`: it lived on. */
@@ -39,6 +42,7 @@ export function createTimeline(nowMs: () => number): Timeline {
         outage.untilMs = nowMs();
       };
     },
+    sometime: (target, kind) => void outages.push({ target, kind, fromMs: 0, untilMs: nowMs() }),
     during,
     endAfter(target, fromMs) {
       const ends = outages.filter(

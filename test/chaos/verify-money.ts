@@ -1,4 +1,4 @@
-import { type Check, type Evidence, paidOf, sum } from './evidence.ts';
+import { acceptedOf, type Check, type Evidence, paidOf, sum } from './evidence.ts';
 
 /* Node against wallets, ledger against node: where the money went. */
 
@@ -47,6 +47,15 @@ export function checkCredited({ books, facts }: Evidence): Check {
     title: 'settled = credited + passes + never presented, and each payment was credited once',
     found: `${total} = ${credited} + ${passes} + ${unclaimed} msat (${unclaimedCount} never presented)`,
     faults,
+  };
+}
+
+/** Claims and credits are what a store must not forget once it has acknowledged them: looked at before anybody makes them again. */
+export function checkRemembered({ books, forgotten }: Evidence): Check {
+  return {
+    title: 'each payment that a gateway had served for was in the ledger, before it was presented once more',
+    found: `${acceptedOf(books).length} payments served for, ${forgotten.length} forgotten`,
+    faults: forgotten.map((hash) => `${hash}: it was served for, and the ledger has forgotten it`),
   };
 }
 

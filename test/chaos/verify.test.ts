@@ -38,6 +38,7 @@ const SENT: Sent = {
   gateway: 0,
   service: 'bundle',
   accountId: 'a1',
+  paymentHash: HASH,
   idempotencyKey: undefined,
   intent: 'honest',
   sentAtMs: 0,
@@ -49,9 +50,7 @@ const SENT: Sent = {
   bytes: 64,
   wantedBytes: 0,
   expectedBytes: 64,
-  runningMs: 0,
   runs: [],
-  heldMs: 0,
   holds: [],
 };
 const ACCOUNT: Account = {
@@ -97,6 +96,7 @@ const OFFER: NonNullable<PaymentEntry['offer']> = {
 };
 
 interface Changes {
+  readonly forgotten?: readonly string[];
   readonly payment?: Bought['payment'];
   readonly account?: Partial<Account>;
   readonly entry?: Partial<PaymentEntry>;
@@ -135,6 +135,7 @@ function evidence(changes: Changes = {}): Evidence {
     facts,
     served: changes.served ?? [one],
     timeline: createTimeline(() => 0),
+    forgotten: changes.forgotten ?? [],
     complaints: [],
   };
 }
@@ -181,6 +182,10 @@ test('an overpayment that was credited with the invoice, or not whole, or mended
   assert.deepEqual(failing(late), []);
   fails({ ...late, facts: { unmended: unmended({ creditedMsat: undefined }) } }, /above an invoice/);
   fails({ ...late, entry: { ...entry, offer: OFFER } }, /above an invoice/);
+});
+
+test('a payment that was served for and forgotten is found, also when it was made good', () => {
+  fails({ forgotten: [HASH] }, /had served for/);
 });
 
 test('a payment that was lost is found', () => {

@@ -7,6 +7,7 @@ import {
   checkOverpaid,
   checkPaid,
   checkReconciled,
+  checkRemembered,
 } from './verify-money.ts';
 import {
   accountsWithBounds,
@@ -24,6 +25,7 @@ export function verify(evidence: Evidence): Check[] {
   return [
     checkPaid(evidence),
     checkCredited(evidence),
+    checkRemembered(evidence),
     checkOverpaid(evidence),
     checkNothingElseCredited(evidence),
     checkAccountSums(evidence),
