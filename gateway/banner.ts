@@ -93,7 +93,9 @@ function nextSteps(banner: Banner, url: string): string[] {
 function walletFolder(banner: Banner): string {
   const { node } = banner.loaded.config;
   if (node.type === 'simulated' && node.url !== undefined) return ' --data FOLDER-OF-THE-NETWORK';
-  return banner.options.flags.data === undefined ? '' : ` --data ${shellWord(shownDataDir(banner))}`;
+  const { cwd } = banner.options;
+  const usual = path.join(cwd, '.sluice');
+  return banner.loaded.config.dataDir === usual ? '' : ` --data ${shellWord(shownDataDir(banner))}`;
 }
 
 /** A path that the first paid service surely answers: its pattern, with the rest filled in. */

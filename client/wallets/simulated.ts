@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { NodeError } from '../../node/node.ts';
+import { NodeError, type PaymentState } from '../../node/node.ts';
 import type { FullWallet } from '../wallet.ts';
 import { createLndWallet } from './lnd.ts';
 
@@ -30,7 +30,19 @@ export async function openSimulatedWallet(options: SimulatedWalletOptions): Prom
   const { url, wallets } = await readSimnet(file);
   const macaroon = wallets[name];
   if (macaroon === undefined) throw new NodeError('rejected', `There is no wallet "${name}" in ${file}.`);
-  return createLndWallet({ url, macaroon });
+  const wallet = createLndWallet({ url, macaroon });
+  return {
+    ...wallet,
+    payInvoice: async (invoice, payOptions) =>
+      explainNoRoute(await wallet.payInvoice(invoice, payOptions), options.dataDir),
+  };
+}
+
+/** Between two simulated networks there is no route, and each gateway has one of its own unless told otherwise. */
+function explainNoRoute(state: PaymentState, dataDir: string): PaymentState {
+  if (state.kind !== 'failed' || !state.reason.startsWith('no route')) return state;
+  const doubt = `the invoice may be from another simulated network than that of ${dataDir}, which --data names`;
+  return { ...state, reason: `${state.reason}; ${doubt}` };
 }
 
 async function readSimnet(file: string): Promise<z.infer<typeof simnetSchema>> {

@@ -87,11 +87,21 @@ async function init(options: InitOptions, io: OperatorIo): Promise<void> {
         : `${options.file} can not be written (${code}).`,
     );
   }
-  const flag = options.file === 'sluice.yaml' ? '' : ` --config ${options.file}`;
   io.stdout.write(
-    `Wrote ${options.file}: ${answers.path} at ${describePrice(parsePrice(answers.price))}.\n${meteredNote(answers.price)}\nStart it:  npx sluice start${flag}\n` +
-      `Then buy:  npx sluice fetch http://127.0.0.1:8402${samplePathOf(answers.path)}\n`,
+    `Wrote ${options.file}: ${answers.path} at ${describePrice(parsePrice(answers.price))}.\n${meteredNote(answers.price)}\n${nextSteps(options.file, file, answers, io.cwd)}`,
   );
+}
+
+/** How to start it and to buy. The wallet is in the data folder, which is beside the file. */
+function nextSteps(shown: string, file: string, { price, path: pattern }: Answers, cwd: string): string {
+  const config = shown === 'sluice.yaml' ? '' : ` --config ${shown}`;
+  const folder = path.dirname(file);
+  const data = folder === path.resolve(cwd) ? '' : ` --data ${path.join(path.dirname(shown), '.sluice')}`;
+  const parsed = parsePrice(price);
+  const command = parsed.kind === 'metered' && parsed.unit === 'second' ? 'stream' : 'fetch';
+  return `Start it:  npx sluice start${config}
+Then buy:  npx sluice ${command} http://127.0.0.1:8402${samplePathOf(pattern)}${data}
+`;
 }
 
 interface Answers {

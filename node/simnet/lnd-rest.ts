@@ -194,15 +194,12 @@ function sendOnce(response: ServerResponse, status: number, message: Json): void
 function listen(server: Server, { host, port }: LndRestOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause) => {
-      reject(
-        new NodeError(
-          'unreachable',
-          `Can't serve the simulated network on ${host}:${port}: ${cause.message}.`,
-          {
-            cause,
-          },
-        ),
-      );
+      const isTaken = 'code' in cause && cause.code === 'EADDRINUSE';
+      const why = isTaken
+        ? 'that port is in use. Choose another one: --simnet-port of the gateway (or node.port), --port of `sluice simnet`.'
+        : `${cause.message}.`;
+      const message = `Can't serve the simulated network on ${host}:${port}: ${why}`;
+      reject(new NodeError('unreachable', message, { cause }));
     });
     server.listen(port, host, resolve);
   });

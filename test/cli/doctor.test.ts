@@ -102,6 +102,18 @@ test('an upstream that does not answer is a problem, one that answers 500 a warn
   assert.match(warned[0]?.message ?? '', /\(c\) answers HEAD with 502/);
 });
 
+test('an upstream that is named with https and speaks no TLS is told from one with a bad certificate', async (t) => {
+  const shop = await openShop(t);
+  const { host } = new URL(shop.upstreamUrl);
+  shop.configure([`  - { name: b, path: /b, price: 1 sat, upstream: "https://${host}" }`]);
+  const { checks } = await examine(shop.dir);
+  assert.deepEqual(problems(checks), [
+    `upstream: https://${host} (b) does not answer: ERR_SSL_WRONG_VERSION_NUMBER`,
+  ]);
+  const [found] = checks.filter(({ status }) => status === 'problem');
+  assert.match(found?.remedy ?? '', /write `http:\/\/` in `upstream:`/);
+});
+
 test('the gRPC address of the node is tried, without the macaroon', async (t) => {
   const shop = await openShop(t);
   const grpc = await serveSimnetGrpc(shop.simnet);

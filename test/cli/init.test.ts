@@ -33,6 +33,15 @@ test('three answers make a commented file that loads, and the next command is pr
   assert.ok((text.match(/^ *#/gm) ?? []).length >= 5);
 });
 
+test('for a file elsewhere the commands name it and its data folder, and a price by the second is followed', async (t) => {
+  const dir = folder(t);
+  const argv = ['init', '-y', '--file', 'shop/live.yaml', '--path', '/live', '--price', '100 msat/second'];
+  const { stdout, code } = await run(dir, argv);
+  assert.equal(code, 0);
+  assert.match(stdout, /Start it: {2}npx sluice start --config shop\/live\.yaml\n/);
+  assert.match(stdout, /npx sluice stream http:\/\/127\.0\.0\.1:8402\/live --data shop\/\.sluice\n/);
+});
+
 test('an empty answer takes what is usual', async (t) => {
   const dir = folder(t);
   await run(dir, ['init'], '\n\n\n');

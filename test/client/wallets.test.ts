@@ -129,6 +129,16 @@ describe('the simulated wallet', () => {
     await writeFile(file, `{"wallets":{"default":"${NODE_MACAROON}"`);
     await assert.rejects(openSimulatedWallet({ dataDir }), failsWith('protocol'));
   });
+
+  it('says that the invoice may be of another network when there is no route', async () => {
+    const simnet = JSON.stringify({ url: node.url, wallets: { default: NODE_MACAROON } });
+    await writeFile(join(dataDir, 'simnet.json'), simnet);
+    const wallet = await openSimulatedWallet({ dataDir });
+    const { invoice } = node.newInvoice({ amountMsat: 2_000 });
+    node.mode = 'fail';
+    const state = await wallet.payInvoice(invoice, LIMITS);
+    assert.ok(state.kind === 'failed' && state.reason.includes(`than that of ${dataDir}`));
+  });
 });
 
 describe('the QR wallet', () => {

@@ -26,11 +26,14 @@ export function scribe(check: string): Scribe {
   };
 }
 
+/** Longer than any message of ours: others have no end to rely on. */
+const MAX_REASON = 800;
+
 /** Why something failed, in words; never the stack. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'it failed without saying why';
   if ('code' in error && typeof error.code === 'string' && error.message === '') return error.code;
-  return error.message.slice(0, 300);
+  return error.message.length > MAX_REASON ? `${error.message.slice(0, MAX_REASON)}…` : error.message;
 }
 
 /** The code of a system's error; empty when it has none. */

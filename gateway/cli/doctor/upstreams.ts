@@ -102,6 +102,8 @@ function remedyOf(error: unknown): string {
   if (code === 'ECONNREFUSED') return 'start it, or correct `upstream:` (address and port)';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return 'correct the host name in `upstream:`, or the DNS of this machine';
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER')
+    return 'it does not speak TLS at this port: write `http://` in `upstream:`, or correct the port';
   if (/CERT|SELF_SIGNED|SSL|TLS|ALTNAME/.test(code)) {
     return 'its certificate does not hold here: renew it, or add its CA with NODE_EXTRA_CA_CERTS';
   }

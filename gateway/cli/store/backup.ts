@@ -60,8 +60,8 @@ export function registerBackup(store: Command, io: Io): void {
 }
 
 const AFTER = `Keep the data folder beside it: without the master key nothing that was sold is recognised.
-A copy forgets what came after it. Whoever restores one runs \`sluice store new-generation\`, which voids what was sold so far: otherwise the
-payments and calls since then could be made a second time.
+A copy forgets what came after it: payments and calls since then could be made a second time. Whoever restores one chooses, with the gateways
+stopped: \`sluice store new-generation\` voids what was sold so far, \`sluice store accept-copy\` keeps it and takes that loss.
 `;
 
 async function backUpSqlite(file: string, target: string): Promise<void> {
