@@ -32,7 +32,7 @@ describe('streams charged by the second', { concurrency: 3 }, () => {
       res.writeHead(200, SSE);
       const ticking = tick(res);
       const stream = await opening;
-      await stream.until(/data: 30\n\n$/);
+      await stream.until(/data: 30\n\n/);
       res.end();
       ticking.stop();
       assert.equal(await stream.end, 'whole');
