@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { Cluster, type Redis } from 'ioredis';
 import type { RedisStoreConfig } from '../../config/config.ts';
+import { checkServers, warnOfServers } from '../../gateway/ledger/redis/check-server.ts';
 import { closeRedis, connectRedis } from '../../gateway/ledger/redis/connect.ts';
+import { CERTIFICATE_ONE } from '../security/certificates.ts';
 import { eventually } from '../support/eventually.ts';
 import { failOver, type RedisSentinel, startRedisSentinel } from '../support/redis-sentinel.ts';
 import { type RedisServer, redisStoreConfig, startRedis } from '../support/redis-server.ts';
@@ -37,7 +40,7 @@ async function connected(t: TestContext, config: RedisStoreConfig): Promise<Redi
 /** How many clients listen to a sentinel. */
 async function ears(at: RedisServer): Promise<number> {
   const list = String(await at.call('CLIENT', 'LIST'));
-  return (list.match(/cmd=subscribe/g) ?? []).length;
+  return (list.match(/ sub=1 /g) ?? []).length;
 }
 
 async function untilEars(count: number): Promise<void> {
@@ -141,26 +144,75 @@ async function watchAnother(t: TestContext): Promise<readonly [RedisServer, Redi
   return [other, replica];
 }
 
-test('the user that the documentation gives to the sentinels may all that is needed there', async (t) => {
+/** A sentinel of its own with one user, who logs in as `sluice`. */
+async function strictSentinel(t: TestContext, user: string): Promise<[RedisServer, RedisStoreConfig]> {
   const master = await startRedis();
   t.after(() => master.stop());
-  const documented = /^ {4}(user sluice on )>PASSWORD( &\+switch-master .*)$/m;
-  const [, begin, rights] = documented.exec(readFileSync('docs/redis.md', 'utf8')) ?? [];
   const strict = await startRedis({
     isSentinel: true,
     lines: [
       `sentinel monitor strict ${master.host} ${master.port} 1`,
-      `${begin}>sentinel-secret${rights}`,
+      user,
       'user default on nopass ~* &* +@all',
     ],
   });
   t.after(() => strict.stop());
   const reach = { kind: 'sentinel', sentinels: [strict], master: 'strict' } as const;
   const login = { sentinelUsername: 'sluice', sentinelPassword: 'sentinel-secret' };
-  const client = await connected(t, redisStoreConfig({ ...reach, ...login }));
+  return [strict, redisStoreConfig({ ...reach, ...login })];
+}
+
+test('the user that the documentation gives to the sentinels may all that is needed there', async (t) => {
+  const documented = /^ {4}(user sluice on )>PASSWORD( &\+switch-master .*)$/m;
+  const [, begin, rights] = documented.exec(readFileSync('docs/redis.md', 'utf8')) ?? [];
+  const [strict, config] = await strictSentinel(t, `${begin}>sentinel-secret${rights}`);
+  const client = await connected(t, config);
   assert.equal(await client.set('a', '1'), 'OK');
   await eventually(
     () => ears(strict),
+    (found) => found === 1,
+  );
+  assert.ok(!(await checkServers(client, config)).some(({ code }) => code === 'deaf'));
+});
+
+test('a user who may not listen to the sentinels is told what is missing, and finds the master all the same', async (t) => {
+  const rights = '-@all +hello +auth +sentinel|get-master-addr-by-name';
+  const [strict, config] = await strictSentinel(t, `user sluice on >sentinel-secret ${rights}`);
+  const client = await connected(t, config);
+  assert.equal(await client.set('a', '1'), 'OK');
+  assert.deepEqual(await warningsOf(client, config, 'sentinel'), [
+    `store: ${strict.host}:${strict.port} (sentinel) does not let this user listen to failovers: a master that hangs is left only when ` +
+      'commands have waited for it in vain, and one that wakes up is taken for the master until it is told otherwise. Mend it with the ' +
+      'rights `&+switch-master +subscribe` for its user in their sentinel.conf; see docs/redis.md',
+  ]);
+  // One that is away is not looked at: the others may be.
+  await strict.kill();
+  assert.deepEqual(await warningsOf(client, config, 'sentinel'), []);
+});
+
+/** What the gateway says at its start that has a word in it. */
+async function warningsOf(client: Redis, config: RedisStoreConfig, word: string): Promise<readonly string[]> {
+  return (await warnOfServers(client, config)).filter((line) => line.includes(word));
+}
+
+test('with TLS, the sentinels and the master that they name are both asked by it', async (t) => {
+  const master = await startRedis({ tls: CERTIFICATE_ONE });
+  t.after(() => master.stop());
+  const secure = await startRedis({
+    tls: CERTIFICATE_ONE,
+    isSentinel: true,
+    lines: ['tls-replication yes', `sentinel monitor secure ${master.host} ${master.port} 1`],
+  });
+  t.after(() => secure.stop());
+  const reach = { kind: 'sentinel', sentinels: [secure], master: 'secure' } as const;
+  const client = await connected(
+    t,
+    redisStoreConfig(reach, { tls: { caFile: path.join(secure.folder, 'tls.crt') } }),
+  );
+  assert.equal(await client.set('a', '1'), 'OK');
+  assert.equal(client.stream.remotePort, master.port);
+  await eventually(
+    () => ears(secure),
     (found) => found === 1,
   );
 });

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import type { RedisStoreConfig } from '../../../config/config.ts';
 import { nameRedis, nameServer } from '../name-store.ts';
 import { StoreError } from '../store.ts';
+import { checkSentinels } from './check-sentinels.ts';
 import type { RedisClient } from './connect.ts';
 import { toStoreError } from './failure.ts';
 import { judgeServer, readInfo, type ServerFacts, type ServerFinding } from './judge-server.ts';
@@ -10,7 +11,7 @@ import { mastersOf } from './masters.ts';
 const SETTINGS = ['appendonly', 'appendfsync', 'maxmemory-policy'] as const;
 
 /**
- * Looks at the settings of every master that holds a part of the ledger.
+ * Looks at the settings of every master that holds a part of the ledger, and at what the sentinels allow.
  * @throws Error when one does not answer
  */
 export async function checkServers(
@@ -18,8 +19,11 @@ export async function checkServers(
   config: RedisStoreConfig,
 ): Promise<readonly ServerFinding[]> {
   const demands = { kind: config.reach.kind, waitReplicas: config.wait?.replicas ?? 0 };
-  const facts = await Promise.all(mastersOf(client).map(readFacts));
-  return facts.flatMap((one) => judgeServer(one, demands));
+  const [facts, ofSentinels] = await Promise.all([
+    Promise.all(mastersOf(client).map(readFacts)),
+    checkSentinels(config),
+  ]);
+  return [...facts.flatMap((one) => judgeServer(one, demands)), ...ofSentinels];
 }
 
 /**

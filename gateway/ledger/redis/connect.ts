@@ -62,7 +62,8 @@ export async function connectRedis(
     },
   });
   const limitMs = config.connectTimeoutMs + 3 * config.commandTimeoutMs;
-  const connected = connectAll(client).then(
+  const turns = config.reach.kind === 'sentinel' ? config.reach.sentinels.length : 1;
+  const connected = connectAll(client, turns).then(
     () => undefined,
     (error: unknown) => error,
   );
@@ -74,14 +75,42 @@ export async function connectRedis(
 }
 
 /** A Cluster is ready when one of its nodes answers; the others are connected to by the first command for them, and refuse the next. */
-async function connectAll(client: RedisClient): Promise<void> {
+async function connectAll(client: RedisClient, turns: number): Promise<void> {
+  if (!(client instanceof Cluster)) return connectInTurns(client, turns);
   await client.connect();
-  if (!(client instanceof Cluster)) return;
   for (;;) {
     const waited = client.nodes('master').find(({ status }) => status !== 'ready');
     if (waited === undefined || client.status === 'end') return;
     await changeOf(waited);
   }
+}
+
+/** A sentinel that is behind leads to a server that is away, or no master any more: each of them has its turn. */
+async function connectInTurns(client: Redis, turns: number): Promise<void> {
+  let connected = client.connect();
+  for (let turn = 1; ; turn += 1) {
+    try {
+      return await connected;
+    } catch (error) {
+      if (turn >= turns || client.status === 'end') throw error;
+      connected = reconnected(client);
+    }
+  }
+}
+
+/** ioredis connects again by itself. @throws Error when that fails too */
+function reconnected(client: Redis): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const ready = (): void => {
+      client.off('close', failed);
+      resolve();
+    };
+    const failed = (): void => {
+      client.off('ready', ready);
+      reject(new Error('Connection is closed.'));
+    };
+    client.once('ready', ready).once('close', failed);
+  });
 }
 
 /** Resolves when a node of a Cluster is ready, or is given up; its place is then another's. */

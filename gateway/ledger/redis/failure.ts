@@ -33,10 +33,8 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [/\b(MOVED|ASK|CROSSSLOT)\b/, 'it is a node of a Cluster: configure `cluster` in place of `url`'],
   [/max number of clients/i, 'it has too many clients (maxclients)'],
   [/protected mode/i, 'it is in protected mode: give it a password, or bind it to an address of its own'],
-  [
-    /No such master|invalid reply: (null|undefined)/,
-    'its sentinels do not know a master of that name: check `master`',
-  ],
+  [/No such master/, 'its sentinels do not know a master of that name: check `master`'],
+  [/names no address/, 'a sentinel answers what is no address of a master: look at that sentinel'],
   [/unknown command.*sentinel/i, 'what is configured as a sentinel is a plain Redis: check `sentinels`'],
   [/ECONNREFUSED/, 'nobody listens there: see whether it runs, and on this port'],
   [/ENOTFOUND|EAI_AGAIN/, 'its host name is not known'],

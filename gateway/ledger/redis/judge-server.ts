@@ -22,21 +22,25 @@ export interface ServerDemands {
   readonly waitReplicas: number;
 }
 
+/** What may be wrong with one server. */
+type JudgedCode =
+  | 'too-old'
+  | 'cluster-mode'
+  | 'replica'
+  | 'append-only'
+  | 'fsync'
+  | 'eviction'
+  | 'snapshot-failed'
+  | 'append-failed'
+  | 'replicas'
+  | 'some-replicas'
+  | 'cluster-state'
+  | 'not-seen';
+
 /** Something that should be mended. */
 export interface ServerFinding {
-  readonly code:
-    | 'too-old'
-    | 'cluster-mode'
-    | 'replica'
-    | 'append-only'
-    | 'fsync'
-    | 'eviction'
-    | 'snapshot-failed'
-    | 'append-failed'
-    | 'replicas'
-    | 'some-replicas'
-    | 'cluster-state'
-    | 'not-seen';
+  /** `deaf`: of sentinels, which may not be listened to. */
+  readonly code: JudgedCode | 'deaf';
   /** One sentence that begins with the server. */
   readonly message: string;
   /** The line of redis.conf that mends it, or what else does. */
@@ -49,7 +53,7 @@ const LEAST_VERSION = [6, 2] as const;
 
 type Judge = (facts: ServerFacts, demands: ServerDemands) => Omit<ServerFinding, 'code'> | undefined;
 
-const JUDGES: Readonly<Record<ServerFinding['code'], Judge>> = {
+const JUDGES: Readonly<Record<JudgedCode, Judge>> = {
   'too-old': ({ server, info }) => {
     const version = info.get('redis_version') ?? '';
     const [major = 0, minor = 0] = version.split('.').map(Number);
@@ -153,7 +157,7 @@ function replicasOf(info: ServerFacts['info']): number | undefined {
   return connected === undefined ? undefined : Number(connected);
 }
 
-const CODES: readonly ServerFinding['code'][] = [
+const CODES: readonly JudgedCode[] = [
   'too-old',
   'cluster-mode',
   'replica',
