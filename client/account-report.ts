@@ -4,6 +4,8 @@ import { type Msat, msat } from '../node/msat.ts';
 export interface AccountReport {
   /** Left to spend. What live streams have set aside for their next moments is not in it. */
   readonly balanceMsat: Msat;
+  /** What live streams have set aside, msat; absent when the gateway does not say. */
+  readonly reservedMsat?: Msat;
   /** What the account's live streams take together, msat a second; absent when the gateway does not say. */
   readonly rateMsatPerSec?: number;
   /** Unix seconds: what is left is lost after it. */
@@ -37,6 +39,7 @@ export function perSecond(rate: MeteredRate | undefined): number | undefined {
 /** The fields of an answer that are known here. */
 export interface AnsweredAccount {
   readonly balanceMsat?: unknown;
+  readonly reservedMsat?: unknown;
   readonly rateMsatPerSecond?: unknown;
   readonly expiresAt?: unknown;
 }
@@ -48,10 +51,12 @@ export interface AnsweredAccount {
 export function readAccountReport(answer: AnsweredAccount, nowMs: number): AccountReport | undefined {
   const balanceMsat = toMsat(answer.balanceMsat);
   if (balanceMsat === undefined) return undefined;
+  const reservedMsat = toMsat(answer.reservedMsat);
   const rate = answer.rateMsatPerSecond;
   const expiresAtSec = toSeconds(answer.expiresAt);
   return {
     balanceMsat,
+    ...(reservedMsat === undefined ? {} : { reservedMsat }),
     ...(typeof rate === 'number' && Number.isFinite(rate) && rate >= 0 ? { rateMsatPerSec: rate } : {}),
     ...(expiresAtSec === undefined ? {} : { expiresAtSec }),
     atMs: nowMs,

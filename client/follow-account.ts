@@ -50,6 +50,11 @@ export interface AccountFollower {
   balance(): Balance | undefined;
   /** Asks now. `undefined` when there is no answer. */
   refresh(): Promise<Balance | undefined>;
+  /**
+   * Asks after a stream has ended, until what it had set aside is back: the gateway may see the end later than the question. Other
+   * streams of the account set money aside too, so it does not ask for ever.
+   */
+  finalBalance(): Promise<Balance | undefined>;
   /** The money is used up and has not come back, as far as was heard. */
   isExhausted(): boolean;
   /** What was read inside a stream. */
@@ -68,6 +73,9 @@ export interface AccountFollower {
 /** How long the feed may be silent before the account is asked, ms; and how often it is asked without a feed. */
 const FEED_SILENT_MS = 15_000;
 const POLL_MS = 3_000;
+/** How often it is asked for the last balance, and the pause between, ms. */
+const LAST_QUESTIONS = 5;
+const LAST_PAUSE_MS = 100;
 /** Between two questions, however urgent, ms. */
 const LEAST_PAUSE_MS = 1_000;
 
@@ -143,6 +151,11 @@ export function followAccount(shop: Shop, account: PaidAccount, options: FollowO
         (report) => toBalance(report, pace),
         () => undefined,
       ),
+    finalBalance: () =>
+      askUntilBack(watch).then(
+        (report) => toBalance(report, pace),
+        () => undefined,
+      ),
     isExhausted: () => watch.isExhausted,
     hear,
     topUp: (wantedMsat) => topUps.add(wantedMsat),
@@ -212,6 +225,15 @@ async function askNow(watch: Watch): Promise<AccountReport> {
   const report = await askOrRenew(shop, account);
   watch.askedAtMs = shop.clock.nowMs();
   hearReport(watch, report);
+  return report;
+}
+
+async function askUntilBack(watch: Watch): Promise<AccountReport> {
+  let report = await askNow(watch);
+  for (let asked = 1; asked < LAST_QUESTIONS && (report.reservedMsat ?? 0) > 0; asked += 1) {
+    await watch.shop.clock.sleep(LAST_PAUSE_MS, watch.stop.signal);
+    report = await askNow(watch);
+  }
   return report;
 }
 

@@ -72,7 +72,7 @@ export async function summarize(
   if (follower === undefined) return { ...seen, paidMsat, feeMsat, topUps: 0 };
   const stop = new AbortController();
   const late = shop.clock.sleep(LAST_QUESTION_MS, stop.signal).then(() => undefined);
-  const balance = (await Promise.race([follower.refresh(), late])) ?? follower.balance();
+  const balance = (await Promise.race([follower.finalBalance(), late])) ?? follower.balance();
   stop.abort();
   follower.stop();
   const totals = follower.totals();

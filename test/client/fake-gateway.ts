@@ -38,6 +38,8 @@ export interface FakeGateway {
   readonly faults: Map<string, Fault[]>;
   /** Tells those who wait for an invoice that it is paid. */
   settle(paymentHash: string): void;
+  /** What the next answers about the account say is set aside, msat: it is missing from their balance. */
+  readonly setAside: number[];
   /** What a first payment buys, msat. */
   depositMsat: number;
   /** With less than this a request is answered 402, on the account of its credential. */
@@ -146,8 +148,11 @@ export async function startGateway(node: TestNode, clock: Clock): Promise<FakeGa
       return json(403, { error: { code: 'credential-refused' } });
     if (!path.startsWith('/.l402/')) gateway.onStreamAsked();
     const balanceMsat = gateway.balances.get(account ?? '') ?? 0;
-    if (path === '/.l402/account')
-      return json(200, { service: 'live', accountId: account, balanceMsat, liveStreams: 1 });
+    if (path === '/.l402/account') {
+      const reservedMsat = gateway.setAside.shift() ?? 0;
+      const left = { balanceMsat: balanceMsat - reservedMsat, reservedMsat };
+      return json(200, { service: 'live', accountId: account, ...left, liveStreams: 1 });
+    }
     if (path === '/.l402/account/events') {
       if (!gateway.hasFeed) return json(404, {});
       gateway.log.push(`GET ${path} 200`);
@@ -210,6 +215,7 @@ export async function startGateway(node: TestNode, clock: Clock): Promise<FakeGa
     log: [],
     faults: new Map(),
     settle: (paymentHash) => waiters.get(paymentHash)?.(),
+    setAside: [],
     depositMsat: 60_000,
     leastMsat: 1,
     price: '100msat/1s',

@@ -46,13 +46,13 @@ afterEach(async () => {
 });
 
 /** Lets time pass until something is over. */
-async function passTime<T>(promise: Promise<T>): Promise<T> {
+async function passTime<T>(promise: Promise<T>, stepMs = 200): Promise<T> {
   let over = false;
   const watched = promise.finally(() => {
     over = true;
   });
   watched.catch(() => undefined);
-  for (let turn = 0; turn < 500 && !over; turn += 1) await clock.advance(200);
+  for (let turn = 0; turn < 500 && !over; turn += 1) await clock.advance(stepMs);
   return watched;
 }
 
@@ -111,6 +111,17 @@ async function feedSays(balanceMsat: number, name = 'balance'): Promise<void> {
 }
 
 describe('a paid stream', () => {
+  it('tells what is left when what its end had set aside is back', async () => {
+    const { stream, text } = await openStream();
+    await feedSays(42_000);
+    await until('the balance is known', () => stream.balance()?.balanceMsat === 42_000);
+    gateway.setAside.push(100, 100, 40);
+    gateway.streams[0]?.end();
+    // Slowly: what is asked has its answers before the time for the last question is over.
+    const { balanceMsat, usedMsat } = await passTime(stream.done, 4);
+    assert.deepEqual([balanceMsat, usedMsat, text()], [42_000, 18_000, '']);
+  });
+
   it('buys the deposit, passes the body on and tells what is left', async () => {
     const { stream, text, events } = await openStream();
     gateway.streams[0]?.event('message', { n: 1 });
