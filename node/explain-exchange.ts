@@ -13,7 +13,7 @@ export function explainExchange(error: unknown, host: string): NodeError {
   if (error instanceof ExchangeCut) {
     const why = {
       over: `The node at ${host} did not answer in time.`,
-      'given-up': `The caller did not wait for the node at ${host}.`,
+      'given-up': `The node at ${host} did not answer while its caller waited.`,
     };
     return new NodeError('timeout', why[error.reason], { cause: error });
   }

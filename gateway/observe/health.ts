@@ -86,7 +86,16 @@ const DEADLINE_MS = 2000;
 /** A part whose checks stopped coming is not known to be up. */
 const STALE_AFTER_INTERVALS = 5;
 
+/** A check that was told to stop may still tell which address it waited for, ms. */
+const LAST_WORD_MS = 100;
+
 type Check = (signal: AbortSignal) => Promise<void>;
+
+/** What to look at when a part does not answer in time. */
+const LOOK_AT: Readonly<Record<'store' | 'node', string>> = {
+  store: 'look whether it runs, and what keeps it or its disk busy',
+  node: 'look whether it runs, what keeps it busy, and whether a firewall swallows what is sent; `sluice doctor` asks it for longer',
+};
 
 /** A check that found something wrong which has a name. */
 class CheckFailure extends Error {
@@ -114,7 +123,7 @@ const NODE_CODES: Partial<Record<NodeError['code'], HealthCode>> = {
 /** Makes the health checks of one gateway. */
 export function createHealth(options: HealthOptions): Health {
   const { nowMs = Date.now, intervalMs = INTERVAL_MS, deadlineMs = DEADLINE_MS } = options;
-  const checks: Readonly<Record<string, Check>> = {
+  const checks: Readonly<Record<keyof typeof LOOK_AT, Check>> = {
     store: async () => {
       const mismatch = options.mismatch?.();
       if (mismatch !== undefined) throw new CheckFailure('store-mismatch', mismatch.message);
@@ -135,8 +144,8 @@ export function createHealth(options: HealthOptions): Health {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
 
-  async function checkPart(name: string, check: Check): Promise<void> {
-    const failure = await runCheck(check, deadlineMs);
+  async function checkPart(name: keyof typeof LOOK_AT): Promise<void> {
+    const failure = await runCheck(checks[name], name, deadlineMs);
     const before = parts.get(name);
     const nowSec = Math.floor(nowMs() / 1000);
     const state = failure === undefined ? 'up' : 'down';
@@ -153,7 +162,7 @@ export function createHealth(options: HealthOptions): Health {
 
   /** One round at a time: a part that hangs must not gather checks. */
   function check(): Promise<void> {
-    running ??= Promise.all(Object.entries(checks).map(([name, run]) => checkPart(name, run)))
+    running ??= Promise.all([checkPart('store'), checkPart('node')])
       .then(() => undefined)
       .finally(() => {
         running = undefined;
@@ -189,13 +198,20 @@ export function createHealth(options: HealthOptions): Health {
 }
 
 /** Runs a check, and has it stop when it takes too long. Resolves to its failure, or undefined. */
-async function runCheck(check: Check, deadlineMs: number): Promise<Failure | undefined> {
+async function runCheck(
+  check: Check,
+  name: keyof typeof LOOK_AT,
+  deadlineMs: number,
+): Promise<Failure | undefined> {
   const aborter = new AbortController();
-  const late: Failure = { code: 'no-answer', reason: `No answer within ${deadlineMs} ms.` };
   const checked = check(aborter.signal).then(() => undefined, failureOf);
-  const failure = await within(deadlineMs, checked, late);
-  if (failure === late) aborter.abort();
-  return failure;
+  const failure = await within(deadlineMs, checked, 'late' as const);
+  if (failure !== 'late') return failure;
+  aborter.abort();
+  const lastWord = await within(LAST_WORD_MS, checked, undefined);
+  const waitedFor = lastWord?.code === 'no-answer' ? lastWord.reason : `The ${name} did not answer.`;
+  const reason = `${waitedFor.replace(/\.$/, '')} (${deadlineMs} ms): ${LOOK_AT[name]}.`;
+  return { code: 'no-answer', reason };
 }
 
 function failureOf(error: unknown): Failure {

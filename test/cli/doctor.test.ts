@@ -157,6 +157,60 @@ test('a REST address where nobody is does not keep the gRPC address from being t
   assert.equal(checks.find(({ check }) => check === 'gRPC')?.status, 'ok');
 });
 
+/** What is said of the node, its files and its addresses. */
+function ofNode(checks: readonly Check[]): string[] {
+  const names = ['certificate', 'macaroon', 'node', 'gRPC', 'inbound'];
+  return checks
+    .filter(({ check }) => names.includes(check))
+    .map(({ check, status, message }) => `${status} ${check}: ${message}`);
+}
+
+test('a certificate of the node that can not be read is said once, with a short word of what was not asked for it', async (t) => {
+  const shop = await openShop(t);
+  const grpc = await serveSimnetGrpc(shop.simnet);
+  t.after(() => grpc.close());
+  configureGrpc(shop, grpc.url);
+  const file = path.join(shop.dir, 'tls.cert');
+  for (const spoil of [() => writeFileSync(file, 'no PEM'), () => rmSync(file)]) {
+    spoil();
+    const { ran, checks } = await examine(shop.dir);
+    assert.equal(ran.code, 1);
+    const [certificate, ...rest] = ofNode(checks);
+    assert.match(
+      certificate ?? '',
+      /^problem certificate: the node's certificate \(\S+tls\.cert\) can not be read/,
+    );
+    assert.deepEqual(
+      rest.filter((line) => !line.includes('macaroon: ')),
+      ['node', 'gRPC'].map((check) => `warning ${check}: not asked before the certificate is mended`),
+    );
+    assert.equal(JSON.stringify(checks).split('tls.cert)').length, 2);
+  }
+  assert.equal(grpc.opened(), 0);
+});
+
+test('a macaroon that can not be read is said once; the gRPC address is tried, which wants none', async (t) => {
+  const shop = await openShop(t);
+  const grpc = await serveSimnetGrpc(shop.simnet);
+  t.after(() => grpc.close());
+  configureGrpc(shop, grpc.url);
+  const yaml = path.join(shop.dir, 'sluice.yaml');
+  const text = readFileSync(yaml, 'utf8');
+  writeFileSync(yaml, text.replace(/macaroon: "[^"]+"/, 'macaroonFile: gone.macaroon'));
+  const { ran, checks } = await examine(shop.dir);
+  assert.equal(ran.code, 1);
+  const [certificate, macaroon, ...rest] = ofNode(checks);
+  assert.match(certificate ?? '', /^ok certificate/);
+  assert.match(macaroon ?? '', /^problem macaroon: .*gone\.macaroon can't be read/);
+  assert.deepEqual(rest, [
+    'warning node: not asked before the macaroon is mended',
+    `ok gRPC: ${grpc.url} answers: invoices are made there`,
+  ]);
+  const { stdout } = await run(shop.dir, ['doctor']);
+  assert.equal(stdout.split('gone.macaroon').length, 2);
+  assert.match(stdout, /^1 problem, \d+ warnings?\.$/m);
+});
+
 test('clocks that differ from the node and the upstream are named', async (t) => {
   const shop = await openShop(t);
   const late = createServer((_request, response) => {
@@ -326,5 +380,5 @@ test('the client certificate for the node is dated; a key that is another one’
   const { checks } = await examine(shop.dir);
   assert.match(of(checks, 'certificate').join(), /problem: .* and its key \(.*k\.pem\) can not be used/);
   assert.match(of(checks, 'data folder').join(), /warning: .*k\.pem can be read by every user/);
-  assert.match(of(checks, 'node').join(), /problem: The client certificate .* belong together/);
+  assert.deepEqual(of(checks, 'node'), ['warning: not asked before the certificate is mended']);
 });

@@ -59,7 +59,7 @@ describe('a caller that gives up', () => {
     const call = grpc.call({ ...CALL, signal: giveUp.signal });
     const seen = await fake.nth(1);
     giveUp.abort();
-    await assert.rejects(call, { code: 'timeout', message: /did not wait/ });
+    await assert.rejects(call, { code: 'timeout', message: /did not answer while its caller waited/ });
     assert.equal(await seen.ended, CANCEL);
   });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createHealth, type HealthOptions } from '../../gateway/observe/health.ts';
-import type { NodeInfo } from '../../node/node.ts';
+import { NodeError, type NodeInfo } from '../../node/node.ts';
 
 const INFO: NodeInfo = {
   alias: 'a',
@@ -90,8 +90,39 @@ test('a part that hangs counts as down after the deadline, and its check is abor
     },
   });
   await health.check();
-  assert.equal(health.ready().body.parts?.['node']?.reason, 'No answer within 5 ms.');
+  const { code, reason = '' } = health.ready().body.parts?.['node'] ?? {};
+  assert.equal(code, 'no-answer');
+  assert.match(reason, /^The node did not answer \(5 ms\): look whether it runs, .*`sluice doctor`/);
   assert.equal(aborted, true);
+});
+
+test('a node that hangs at one of its addresses: the reason names that one', async () => {
+  const message = 'The node at 127.0.0.1:10009 did not answer while its caller waited.';
+  const { health } = setup({
+    deadlineMs: 5,
+    node: {
+      info: (options) =>
+        new Promise((_resolve, reject) => {
+          options?.signal?.addEventListener('abort', () => reject(new NodeError('timeout', message)));
+        }),
+    },
+  });
+  await health.check();
+  assert.match(
+    health.ready().body.parts?.['node']?.reason ?? '',
+    /^The node at 127\.0\.0\.1:10009 did not answer while its caller waited \(5 ms\): look whether it runs/,
+  );
+});
+
+test('a store that hangs has its own words, and is not waited for', async () => {
+  const { health } = setup({ deadlineMs: 5, store: { ping: () => new Promise(() => {}) } });
+  await health.check();
+  const { store, node } = health.ready().body.parts ?? {};
+  assert.match(
+    store?.reason ?? '',
+    /^The store did not answer \(5 ms\): look whether it runs, and .* disk busy/,
+  );
+  assert.equal(node?.state, 'up');
 });
 
 test('checks asked at the same time are one check', async () => {

@@ -2,7 +2,7 @@
 export interface Diagnosis {
   /** What was looked at: `data folder`. */
   readonly check: string;
-  /** `warning`: it works, and may hurt some day. `problem`: the gateway does not start, or does not sell. */
+  /** `warning`: it works, and may hurt some day, or could not be looked at. `problem`: the gateway does not start, or does not sell. */
   readonly status: 'ok' | 'warning' | 'problem';
   /** One sentence, without any secret. */
   readonly message: string;
@@ -15,6 +15,8 @@ export interface Scribe {
   ok(message: string): Diagnosis;
   warning(message: string, remedy: string): Diagnosis;
   problem(message: string, remedy: string): Diagnosis;
+  /** It could not be looked at, for what another finding says, with its remedy. */
+  skipped(message: string): Diagnosis;
 }
 
 /** A scribe for the check of that name. */
@@ -23,6 +25,7 @@ export function scribe(check: string): Scribe {
     ok: (message) => ({ check, status: 'ok', message }),
     warning: (message, remedy) => ({ check, status: 'warning', message, remedy }),
     problem: (message, remedy) => ({ check, status: 'problem', message, remedy }),
+    skipped: (message) => ({ check, status: 'warning', message }),
   };
 }
 

@@ -1,9 +1,7 @@
-import { X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { createSecureContext } from 'node:tls';
 import { Agent, request } from 'undici';
-import type { Config, LndNodeConfig } from '../../../config/config.ts';
+import type { Config } from '../../../config/config.ts';
 import { hasNativeSecp256k1 } from '../../../node/bolt11.ts';
 import { createConnector } from '../../../node/connect.ts';
 import { waysToLnd } from '../../../node/index.ts';
@@ -15,9 +13,8 @@ import { openNodeBeside } from '../open-beside.ts';
 import { describeSeconds } from './describe-seconds.ts';
 import { type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
 import { checkGrpc } from './grpc.ts';
-import { checkDates } from './listeners.ts';
-import { checkMacaroon } from './macaroon.ts';
 import { diagnoseFailure } from './node-failure.ts';
+import { checkNodeFiles } from './node-files.ts';
 import { readDate, type SeenClock } from './upstreams.ts';
 
 /** What looking at the node gave. */
@@ -45,10 +42,8 @@ export async function checkNode(config: Config, nowMs: () => number): Promise<No
       ),
     );
   } else found.push(scribe('secp256k1').ok('native'));
-  if (node.type === 'lnd') {
-    const files = [...checkNodeCertificates(node, nowMs), ...checkMacaroon(node, nowMs)];
-    found.push(...files);
-  }
+  const files = checkNodeFiles(node, nowMs);
+  found.push(...files.found);
   if (
     node.type === 'simulated' &&
     node.url === undefined &&
@@ -57,49 +52,25 @@ export async function checkNode(config: Config, nowMs: () => number): Promise<No
     found.push(scribe('node').ok('the simulated network (play money) will be made at the first start'));
     return { found, clock: undefined };
   }
-  const [asked, grpc] = await Promise.all([askNode(config), checkGrpc(node)]);
+  if (files.broken === 'certificate') return { found: [...found, ...skipAll(config)], clock: undefined };
+  const [asked, grpc] = await Promise.all([
+    files.broken === undefined ? askNode(config) : [scribe('node').skipped(notAskedBefore(files.broken))],
+    checkGrpc(node),
+  ]);
   found.push(...asked, ...grpc);
   return { found, clock: await readClock(config, nowMs) };
 }
 
-function* checkNodeCertificates(node: LndNodeConfig, nowMs: () => number): Generator<Diagnosis> {
-  const { tlsCertFile, clientCertFile, clientKeyFile } = node;
-  if (tlsCertFile !== undefined) {
-    yield checkCertificate(tlsCertFile, "the node's certificate", nowMs, {
-      renew:
-        'delete tls.cert and tls.key of LND and restart it (or run it with --tlsautorefresh), then copy the new one',
-      name: 'name the tls.cert of the node in `node.tlsCertFile`, readable by this user',
-    });
-  }
-  if (clientCertFile === undefined || clientKeyFile === undefined) return;
-  const say = scribe('certificate');
-  const whose = 'the client certificate for the node';
-  const name = 'name its PEM file in `node.clientCertFile`, readable by this user';
-  yield checkCertificate(clientCertFile, whose, nowMs, { renew: 'renew it', name });
-  try {
-    createSecureContext({ cert: readFileSync(clientCertFile), key: readFileSync(clientKeyFile) });
-  } catch (error) {
-    yield say.problem(
-      `${whose} and its key (${clientKeyFile}) can not be used: ${reasonOf(error)}`,
-      'name a certificate and the key that belongs to it',
-    );
+/** What a file that is broken stands in the way of: that file has a finding of its own, which says what to do. */
+function* skipAll({ node }: Config): Generator<Diagnosis> {
+  yield scribe('node').skipped(notAskedBefore('certificate'));
+  if (node.type === 'lnd' && node.grpcUrl !== undefined) {
+    yield scribe('gRPC').skipped(notAskedBefore('certificate'));
   }
 }
 
-function checkCertificate(
-  file: string,
-  whose: string,
-  nowMs: () => number,
-  remedies: { readonly renew: string; readonly name: string },
-): Diagnosis {
-  try {
-    return checkDates(new X509Certificate(readFileSync(file)), `${whose} (${file})`, nowMs(), remedies.renew);
-  } catch (error) {
-    return scribe('certificate').problem(
-      `${whose} (${file}) can not be read: ${reasonOf(error)}`,
-      remedies.name,
-    );
-  }
+function notAskedBefore(broken: 'certificate' | 'macaroon'): string {
+  return `not asked before the ${broken} is mended`;
 }
 
 async function askNode(config: Config): Promise<readonly Diagnosis[]> {
