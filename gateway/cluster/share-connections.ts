@@ -49,6 +49,8 @@ export interface ConnectionShare {
 const MAX_WAITING = 4_096;
 /** Connections that one may have been given and not have taken: a worker that hangs must not eat up this process's descriptors. */
 const MAX_UNTAKEN = 1_024;
+/** Who has not taken a connection for so long, ms, is left out while others are quicker: it hangs, or has too much to do. */
+const SLOW_AFTER_MS = 1_000;
 /** So long one may take to take a connection, ms: it hangs, or had no descriptor for it, and its client should not wait for ever. */
 const TAKE_TIMEOUT_MS = 10_000;
 
@@ -65,19 +67,23 @@ export function createConnectionShare(nowMs: () => number = () => performance.no
   let closed = false;
   let accepted = 0;
 
-  /** The next in turn that has room, and its turn is over. */
+  /** The next in turn that has room and is not slow, or the first that has room. */
   const nextTaker = (): Taker | undefined => {
+    let slow: Taker | undefined;
     for (const taker of takers) {
       const untaken = given.get(taker) ?? [];
       closeFirst(untaken, ({ givenAtMs }) => nowMs() - givenAtMs >= TAKE_TIMEOUT_MS);
       if (untaken.length >= MAX_UNTAKEN) continue;
-      takers.splice(takers.indexOf(taker), 1);
-      takers.push(taker);
-      return taker;
+      const [first] = untaken;
+      if (first === undefined || nowMs() - first.givenAtMs < SLOW_AFTER_MS) return taker;
+      slow ??= taker;
     }
-    return undefined;
+    return slow;
   };
   const giveTo = (taker: Taker, connection: Waiting): void => {
+    // Its turn is over.
+    takers.splice(takers.indexOf(taker), 1);
+    takers.push(taker);
     given.get(taker)?.push({ ...connection, givenAtMs: nowMs() });
     taker.give(connection.number, connection.listener, connection.socket);
   };

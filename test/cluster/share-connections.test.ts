@@ -136,6 +136,41 @@ test('one that hangs keeps no client waiting for ever', async (t) => {
   );
 });
 
+test('one that is slow to take is left out while another is quick, and has its turns again when it took', async (t) => {
+  let nowMs = 0;
+  const { share, connect } = await openShare(t, ['127.0.0.1'], () => nowMs);
+  const [slow, quick] = join(share, 2);
+  assert.ok(slow && quick);
+  await connect();
+  await untilGiven(1, slow);
+  nowMs = 1_000;
+  for (let n = 1; n <= 5; n += 1) {
+    await connect();
+    await untilGiven(n, quick);
+    share.took(quick, quick.given.at(-1)?.connection ?? 0);
+  }
+  assert.equal(slow.given.length, 1);
+  assert.equal(slow.given[0]?.socket.destroyed, false);
+  share.took(slow, slow.given[0]?.connection ?? 0);
+  await connect();
+  await untilGiven(2, slow);
+});
+
+test('when all are slow they go on in turn: nobody waits for one that may never come back', async (t) => {
+  let nowMs = 0;
+  const { share, connect } = await openShare(t, ['127.0.0.1'], () => nowMs);
+  const takers = join(share, 2);
+  for (let n = 1; n <= 6; n += 1) {
+    await connect();
+    await untilGiven(n, ...takers);
+    nowMs += 1_000;
+  }
+  assert.deepEqual(
+    takers.map(({ given }) => given.length),
+    [3, 3],
+  );
+});
+
 test('one that hangs is given so many and no more, and when it takes again those who wait', async (t) => {
   const { share, connect } = await openShare(t);
   const [hanging] = join(share, 1);
