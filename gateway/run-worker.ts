@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import { openNode } from '../node/index.ts';
 import { boundedTell, createIpcBus, type IpcBus } from './bus/ipc-bus.ts';
 import { divideLimits } from './cluster/divide-limits.ts';
-import type { NumberedConfig, ToWorker } from './cluster/messages.ts';
+import { COUNT_EVERY_MS, type NumberedConfig, type ToWorker } from './cluster/messages.ts';
 import { openPrimaryPort, type PrimaryPort } from './cluster/primary-port.ts';
 import { createThrottleShare, type ThrottleShare } from './cluster/share-throttles.ts';
 import { assembleDataPlane, type DataPlane, refusePublicPlayMoney } from './data-plane.ts';
@@ -34,9 +34,6 @@ interface OpenedWorker {
   /** Finishes what is under way, within the drain time, and closes everything. */
   stop(): Promise<void>;
 }
-
-/** How often a worker says what it counted, ms: what is lost when it is killed. */
-const COUNT_EVERY_MS = 2_000;
 
 /** Runs this process as a worker, until it is told to end. */
 export function runWorker(port: PrimaryPort): void {

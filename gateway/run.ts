@@ -7,6 +7,7 @@ import { type OpenedNode, openNode } from '../node/index.ts';
 import { GATEWAY_WALLET } from '../node/simnet/simnet.ts';
 import { adminTokenOf } from './admin/token.ts';
 import { type Banner, writeBanner } from './banner.ts';
+import type { PoolTiming } from './cluster/worker-pool.ts';
 import { type DemoUpstream, startDemoUpstream } from './demo/upstream.ts';
 import { type Gateway, type GatewayParts, startGateway } from './gateway.ts';
 import { loadMasterKeys } from './ledger/master-key.ts';
@@ -28,6 +29,8 @@ export interface RunOptions {
   readonly stdout: { write(text: string): unknown };
   /** The running gateway can serve no more, and no restart of its workers mends it. */
   readonly onFailed?: (error: Error) => void;
+  /** Other times for the workers than those of docs/workers.md. */
+  readonly timing?: Partial<PoolTiming>;
 }
 
 /** A running gateway with everything it opened. */
@@ -124,7 +127,7 @@ async function open(
 }
 
 async function start(
-  { onFailed = () => {} }: RunOptions,
+  { onFailed = () => {}, timing = {} }: RunOptions,
   config: Config,
   { node, simnet, surfaceUrl }: OpenedNode,
   { store, name, durable, sharing }: OpenedStore & { readonly sharing: Sharing },
@@ -144,7 +147,7 @@ async function start(
     metrics,
   };
   if (config.workers === 1) return startGateway(parts);
-  if (simnet === undefined || surfaceUrl === undefined) return startCluster({ ...parts, onFailed });
+  if (simnet === undefined || surfaceUrl === undefined) return startCluster({ ...parts, onFailed, timing });
   const { macaroon } = simnet.wallet(GATEWAY_WALLET);
-  return startCluster({ ...parts, simnet: { url: surfaceUrl, macaroon }, onFailed });
+  return startCluster({ ...parts, simnet: { url: surfaceUrl, macaroon }, onFailed, timing });
 }

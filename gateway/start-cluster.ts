@@ -6,7 +6,7 @@ import { forkWorker } from './cluster/fork-worker.ts';
 import { TICKET_KEY_BYTES } from './cluster/messages.ts';
 import { createConnectionShare } from './cluster/share-connections.ts';
 import { clusterMetrics } from './cluster/worker-counts.ts';
-import { createWorkerPool, type WorkerPool } from './cluster/worker-pool.ts';
+import { createWorkerPool, type PoolTiming, type WorkerPool } from './cluster/worker-pool.ts';
 import { startControlPlane } from './control-plane.ts';
 import { refusePublicPlayMoney } from './data-plane.ts';
 import { openFoundation } from './foundation.ts';
@@ -19,6 +19,8 @@ export interface ClusterParts extends GatewayParts {
   readonly simnet?: { readonly url: string; readonly macaroon: string };
   /** Workers can serve no more, and no restart mends it. Everything should be stopped. */
   readonly onFailed: (error: Error) => void;
+  /** Other times for the workers. */
+  readonly timing?: Partial<PoolTiming>;
 }
 
 /** A running gateway of several processes. */
@@ -51,6 +53,7 @@ export async function startCluster(parts: ClusterParts): Promise<ClusterGateway>
     ticketKeys: randomBytes(TICKET_KEY_BYTES),
     config: withSimnet(config, parts.simnet),
     log,
+    ...(parts.timing === undefined ? {} : { timing: parts.timing }),
     onCounted: counts.take,
     onNews: bus.hear,
     onEnded: (worker, how) => {

@@ -50,6 +50,12 @@ export type FromWorker =
   /** Its counts up to now, in the Prometheus text format. */
   | { readonly kind: 'counted'; readonly scrape: string };
 
+/**
+ * How often a worker says by itself what it counted, ms: that much is lost when it is killed. It is also the sign that its event loop turns,
+ * which the primary waits for.
+ */
+export const COUNT_EVERY_MS = 2_000;
+
 /** Longest text that is taken from a worker, characters. */
 const MAX_TEXT = 16 * 1024 * 1024;
 

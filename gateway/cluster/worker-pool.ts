@@ -1,12 +1,16 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Config } from '../../config/config.ts';
 import { type Backoff, createBackoff } from '../../node/backoff.ts';
+import { within } from '../../node/within.ts';
 import type { BusNews } from '../bus/bus.ts';
 import { boundedTell } from '../bus/ipc-bus.ts';
 import type { Log } from '../observe/log.ts';
+import type { WorkerExit } from '../observe/metrics.ts';
+import { createAwakeTimers } from './awake-timers.ts';
 import type { WorkerEnd, WorkerProcess } from './fork-worker.ts';
-import { type FromWorker, readFromWorker, type ToWorker } from './messages.ts';
+import { COUNT_EVERY_MS, type FromWorker, readFromWorker, type ToWorker } from './messages.ts';
 import type { ConnectionShare, Taker } from './share-connections.ts';
+import { type SilenceWatch, watchSilence } from './watch-silence.ts';
 
 /** How long things may take, ms. */
 export interface PoolTiming {
@@ -17,6 +21,10 @@ export interface PoolTiming {
   readonly soundAfterMs: number;
   /** From the fork to serving. */
   readonly startTimeoutMs: number;
+  /** One that serves, and of which nothing was heard for so long, hangs. */
+  readonly silenceLimitMs: number;
+  /** How often it is looked at whose time is over: so much later it may be noticed. */
+  readonly lookEveryMs: number;
   /** What a worker may take on top of the drain time. */
   readonly endGraceMs: number;
   /** For the counts of all workers. */
@@ -28,6 +36,9 @@ const TIMING: PoolTiming = {
   maxPauseMs: 30_000,
   soundAfterMs: 30_000,
   startTimeoutMs: 60_000,
+  // Far above what a collection of garbage or a slow disk takes: all who are served by it lose their connections.
+  silenceLimitMs: 15 * COUNT_EVERY_MS,
+  lookEveryMs: 1_000,
   endGraceMs: 15_000,
   countTimeoutMs: 1_000,
 };
@@ -45,11 +56,13 @@ export interface PoolOptions {
   readonly onCounted: (worker: object, scrape: string) => void;
   /** A worker said this to all; the others are told. */
   readonly onNews: (news: BusNews) => void;
-  readonly onEnded: (worker: object, how: 'drained' | 'died') => void;
+  readonly onEnded: (worker: object, how: WorkerExit) => void;
   /** A worker found that store, keys and data folder do not belong together: nothing can be sold any more. */
   readonly onMismatch: (message: string) => void;
   /** Default: Math.random. */
   readonly random?: () => number;
+  /** A clock that never goes back; default: `performance.now`. */
+  readonly nowMs?: () => number;
   readonly timing?: Partial<PoolTiming>;
 }
 
@@ -84,6 +97,9 @@ interface Running extends Taker {
   readonly serves: PromiseWithResolvers<void>;
   readonly tell: (news: BusNews) => void;
   servesSinceMs: number;
+  /** From when it serves until it is gone. */
+  silence: SilenceWatch | undefined;
+  hangs: boolean;
   whenCounted: (() => void) | undefined;
 }
 
@@ -92,6 +108,8 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
   const { log, connections, ticketKeys } = options;
   const timing = { ...TIMING, ...options.timing };
   const random = options.random ?? Math.random;
+  const nowMs = options.nowMs ?? (() => performance.now());
+  const timers = createAwakeTimers(timing.lookEveryMs, nowMs);
   const places = Array.from({ length: options.config.workers }, (_, at) => at + 1);
   const backoffs = new Map<number, Backoff>(
     places.map((place) => [
@@ -116,7 +134,8 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
         // Not when it was told to end meanwhile.
         if (worker.state !== 'starting') return;
         worker.state = 'serving';
-        worker.servesSinceMs = performance.now();
+        worker.servesSinceMs = nowMs();
+        worker.silence = watch(worker);
         connections.join(worker);
         worker.serves.resolve();
         return;
@@ -141,6 +160,21 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
     }
   };
 
+  /** Kept up while it drains: one that hangs does not finish either, and its drain time may be hours. */
+  const watch = (worker: Running): SilenceWatch =>
+    watchSilence(timers, timing.silenceLimitMs, {
+      onQuiet: (silentMs) =>
+        log.warn('nothing is heard of a worker; if it stays so, it is killed', {
+          worker: worker.place,
+          silentMs,
+        }),
+      onSilent: (silentMs) => {
+        log.error('a worker hangs and is killed: its connections break', { worker: worker.place, silentMs });
+        worker.hangs = true;
+        worker.process.kill();
+      },
+    });
+
   const launch = (place: number): Running => {
     const process = options.fork();
     const worker: Running = {
@@ -152,13 +186,21 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
         process.sendConnection({ kind: 'connection', connection, listener }, socket),
       tell: boundedTell((news, handedOver) => process.send({ kind: 'news', news }, handedOver)),
       servesSinceMs: Number.POSITIVE_INFINITY,
+      silence: undefined,
+      hangs: false,
       whenCounted: undefined,
     };
     running.add(worker);
     worker.serves.promise.catch(() => {});
-    const late = setTimeout(() => process.kill(), timing.startTimeoutMs);
-    worker.serves.promise.finally(() => clearTimeout(late)).catch(() => {});
-    process.onMessage((message) => hear(worker, readFromWorker(message)));
+    const late = timers.after(timing.startTimeoutMs, () => {
+      log.error('a worker did not start in time and is ended', { worker: place });
+      process.kill();
+    });
+    worker.serves.promise.finally(late.cancel).catch(() => {});
+    process.onMessage((message) => {
+      worker.silence?.heard();
+      hear(worker, readFromWorker(message));
+    });
     void process.ended.then((end) => bury(worker, end));
     return worker;
   };
@@ -166,10 +208,11 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
   const bury = (worker: Running, { code, signal }: WorkerEnd): void => {
     const { place, state } = worker;
     running.delete(worker);
+    worker.silence?.end();
     connections.lost(worker);
     worker.whenCounted?.();
     worker.serves.reject(new Error(`Worker ${place} ended before it served (${signal ?? `code ${code}`}).`));
-    options.onEnded(worker, state === 'draining' ? 'drained' : 'died');
+    options.onEnded(worker, exitOf(worker));
     if (state === 'draining' || stopping.signal.aborted) return;
     // Its place was taken by another already: a renewal whose worker did not come up.
     if (isTaken(place)) return;
@@ -179,11 +222,13 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
   const isTaken = (place: number): boolean =>
     [...running].some((other) => other.place === place && other.state !== 'draining');
 
-  const replace = async ({ place, servesSinceMs }: Running, end: WorkerEnd): Promise<void> => {
+  const replace = async (worker: Running, end: WorkerEnd): Promise<void> => {
+    const { place, servesSinceMs, hangs } = worker;
     const backoff = backoffs.get(place);
-    if (performance.now() - servesSinceMs >= timing.soundAfterMs) backoff?.reset();
+    if (nowMs() - servesSinceMs >= timing.soundAfterMs) backoff?.reset();
     const pauseMs = Math.round(backoff?.next() ?? timing.maxPauseMs);
-    log.error('a worker ended by itself; another takes its place', { worker: place, ...end, pauseMs });
+    const ended = hangs ? 'a worker that hung is gone' : 'a worker ended by itself';
+    log.error(`${ended}; another takes its place`, { worker: place, ...end, pauseMs });
     await wait(pauseMs, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
     // Its place may have been taken meanwhile: by a renewal.
     if (stopping.signal.aborted || isTaken(place)) return;
@@ -198,12 +243,12 @@ export function createWorkerPool(options: PoolOptions): WorkerPool {
     worker.state = 'draining';
     connections.leave(worker);
     worker.process.send({ kind: 'drain' });
-    const late = setTimeout(() => {
+    const late = timers.after(drainMs + timing.endGraceMs, () => {
       log.error('a worker did not stop in time and is ended', { worker: worker.place });
       worker.process.kill();
-    }, drainMs + timing.endGraceMs);
+    });
     await worker.process.ended;
-    clearTimeout(late);
+    late.cancel();
   };
 
   const renewAll = async (): Promise<void> => {
@@ -273,10 +318,12 @@ async function countAll(workers: Iterable<Running>, timeoutMs: number): Promise<
     worker.process.send({ kind: 'count' });
     return promise;
   });
-  const late = new AbortController();
-  const tooLate = wait(timeoutMs, undefined, { signal: late.signal }).catch(() => {});
-  await Promise.race([Promise.all(answers), tooLate]);
-  late.abort();
+  await within(timeoutMs, Promise.all(answers), undefined);
+}
+
+function exitOf({ hangs, state }: Running): WorkerExit {
+  if (hangs) return 'hung';
+  return state === 'draining' ? 'drained' : 'died';
 }
 
 function sendAll(workers: Iterable<Running>, message: ToWorker): void {

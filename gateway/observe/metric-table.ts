@@ -351,7 +351,7 @@ export const METRICS = {
   workerExits: {
     name: 'sluice_worker_exits_total',
     type: 'counter',
-    help: 'Worker processes that ended, by how: `drained` because they were told to, `died` by themselves.',
+    help: 'Worker processes that ended, by how: `drained` because they were told to, `died` by themselves, `hung` killed because nothing was heard of them.',
     labels: ['how'],
   },
   ready: {

@@ -36,6 +36,15 @@ export type InvoiceFailure =
   | 'clock-ahead'
   | 'store-mismatch';
 
+/** How a worker process ended. */
+export type WorkerExit =
+  /** Because it was told to. */
+  | 'drained'
+  /** By itself. */
+  | 'died'
+  /** Killed: it showed no sign of life. */
+  | 'hung';
+
 /** What became of a settlement that the node reported. */
 export type SettlementOutcome =
   | 'credited'
@@ -131,7 +140,7 @@ export interface Metrics {
   /** A message between gateways. */
   busMessage(result: 'sent' | 'lost' | 'heard' | 'ignored' | 'missed'): void;
   configReload(result: 'ok' | 'failed'): void;
-  workerExit(how: 'drained' | 'died'): void;
+  workerExit(how: WorkerExit): void;
   ready(part: string, up: boolean): void;
   /** Says where the gauges read; later sources replace earlier ones of the same name. */
   readFrom(sources: GaugeSources): void;

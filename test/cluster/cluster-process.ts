@@ -78,13 +78,20 @@ services:
 ${services}`;
 }
 
-/** Starts it, and waits until it serves. */
-export async function startCluster(services: string, more = 'workers: 2'): Promise<ClusterProcess> {
+/**
+ * Starts it, and waits until it serves.
+ * @param main - the file that is run
+ */
+export async function startCluster(
+  services: string,
+  more = 'workers: 2',
+  main = MAIN,
+): Promise<ClusterProcess> {
   const dir = await mkdtemp(join(tmpdir(), 'sluice-cluster-'));
   const file = join(dir, 'sluice.yaml');
   const writeConfig = (text: string, extra = more) => writeFile(file, configText(text, extra));
   await writeConfig(services);
-  const { primary, text, ended } = launch(dir);
+  const { primary, text, ended } = run(main, dir);
   await Promise.race([
     eventually(() => /npx sluice wallet/.test(text.stdout), PATIENCE_MS),
     ended.then(({ stderr }) => assert.fail(`it ended: ${stderr}`)),
@@ -139,7 +146,11 @@ export async function startCluster(services: string, more = 'workers: 2'): Promi
 
 /** Starts `gateway/main.ts` in a folder. */
 export function launch(dir: string, ...args: readonly string[]) {
-  const primary = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...args], {
+  return run(MAIN, dir, ...args);
+}
+
+function run(main: string, dir: string, ...args: readonly string[]) {
+  const primary = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args], {
     cwd: dir,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '' },
@@ -151,12 +162,12 @@ export function launch(dir: string, ...args: readonly string[]) {
   return { primary, text, ended };
 }
 
-const run = promisify(execFile);
+const ask = promisify(execFile);
 
 /** Oldest first. */
 async function childrenOf(pid: number | undefined): Promise<readonly number[]> {
   // Exits with 1 when there are none.
-  const { stdout } = await run('pgrep', ['-P', String(pid)]).catch(() => ({ stdout: '' }));
+  const { stdout } = await ask('pgrep', ['-P', String(pid)]).catch(() => ({ stdout: '' }));
   return stdout.split('\n').filter(Boolean).map(Number);
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { WorkerEnd, WorkerProcess } from '../../gateway/cluster/fork-worker.ts';
 import type { FromWorker, ToWorker } from '../../gateway/cluster/messages.ts';
 import { createWorkerPool, type PoolOptions } from '../../gateway/cluster/worker-pool.ts';
@@ -158,7 +158,7 @@ test('a new worker that dies while the one before it finishes is replaced', asyn
 
 test('one that does not answer holds up neither the counts nor the end', async () => {
   const { pool, played, ended } = openPool(2, {
-    timing: { countTimeoutMs: 10, endGraceMs: 10 },
+    timing: { countTimeoutMs: 10, endGraceMs: 10, lookEveryMs: 5 },
     config: testConfig([], { workers: 2, drainTimeoutMs: 100 }),
   });
   const started = pool.start();
@@ -174,4 +174,113 @@ test('one that does not answer holds up neither the counts nor the end', async (
   assert.deepEqual([played[0]?.killed, played[1]?.killed], [false, true]);
   assert.deepEqual(ended, ['drained', 'drained']);
   assert.equal(played.length, 2);
+});
+
+/** A clock that a test moves, second by second, for a process that runs all the time; or that jumps, for one that stood still. */
+function openClock(t: TestContext) {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  let ms = 0;
+  const pass = (seconds: number): void => {
+    ms += seconds * 1_000;
+    t.mock.timers.tick(1_000);
+  };
+  const run = (seconds: number, each = (): void => {}): void => {
+    for (let second = 0; second < seconds; second += 1) {
+      pass(1);
+      each();
+    }
+  };
+  return { nowMs: () => ms, run, standStill: pass };
+}
+
+/** Two that serve, on such a clock. */
+async function openServing(t: TestContext, change: Partial<PoolOptions> = {}) {
+  const clock = openClock(t);
+  const opened = openPool(2, {
+    nowMs: clock.nowMs,
+    timing: { firstPauseMs: 2, maxPauseMs: 2 },
+    ...change,
+  });
+  t.after(() => opened.pool.kill());
+  const started = opened.pool.start();
+  for (const one of opened.played) one.say({ kind: 'serving' });
+  await started;
+  const [first, second] = opened.played;
+  assert.ok(first && second);
+  return { ...opened, ...clock, first, second };
+}
+
+const REPORT = { kind: 'counted', scrape: '' } as const;
+
+test('one of which nothing is heard for 30 seconds is killed and replaced, and the other is not', async (t) => {
+  const { played, lines, ended, run, first, second } = await openServing(t);
+  run(29, () => second.say(REPORT));
+  assert.equal(first.killed, false);
+  assert.ok(lines.some((line) => line.includes('nothing is heard of a worker')));
+  run(1, () => second.say(REPORT));
+  assert.equal(first.killed, true);
+  await eventually(() => played.length === 3);
+  assert.deepEqual(ended, ['hung']);
+  const said = lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 'error');
+  assert.deepEqual(
+    said.map(({ msg, worker, silentMs, signal }) => [msg, worker, silentMs ?? signal]),
+    [
+      ['a worker hangs and is killed: its connections break', 1, 30_000],
+      ['a worker that hung is gone; another takes its place', 1, 'SIGKILL'],
+    ],
+  );
+  run(60, () => second.say(REPORT));
+  assert.equal(second.killed, false);
+});
+
+test('whatever one says is a sign of life', async (t) => {
+  const { run, first, second } = await openServing(t);
+  const signs = [{ kind: 'took', connection: 1 }, REPORT, { kind: 'hello' }] as const;
+  for (const sign of signs) {
+    run(20);
+    first.say(sign);
+    second.say(sign);
+  }
+  run(29);
+  assert.deepEqual([first.killed, second.killed], [false, false]);
+});
+
+test('a primary that stood still for hours kills nobody', async (t) => {
+  const { lines, run, standStill, first, second } = await openServing(t);
+  run(10);
+  for (let times = 0; times < 5; times += 1) {
+    standStill(3 * 3_600);
+    // What it finds when it reads again.
+    first.say(REPORT);
+    second.say(REPORT);
+  }
+  assert.deepEqual([first.killed, second.killed, lines], [false, false, []]);
+});
+
+test('one that starts is not expected to say anything before its time to start is over', async (t) => {
+  const { nowMs, run, standStill } = openClock(t);
+  const { pool, played, ended } = openPool(1, { nowMs });
+  const started = pool.start();
+  run(50);
+  standStill(3_600);
+  run(8);
+  assert.equal(played[0]?.killed, false);
+  run(1);
+  assert.equal(played[0]?.killed, true);
+  await assert.rejects(started, { message: 'Worker 1 ended before it served (SIGKILL).' });
+  assert.deepEqual(ended, ['died']);
+});
+
+test('one that hangs while it drains is not waited for as long as it may drain', async (t) => {
+  const { pool, run, ended, first, second } = await openServing(t, {
+    config: testConfig([], { workers: 2, drainTimeoutMs: 3_600_000 }),
+  });
+  const stopped = pool.stop();
+  run(30, () => second.say(REPORT));
+  assert.deepEqual([first.killed, second.killed], [true, false]);
+  run(600, () => second.say(REPORT));
+  assert.equal(second.killed, false);
+  second.end({ code: 0 });
+  await stopped;
+  assert.deepEqual(ended.sort(), ['drained', 'hung']);
 });
