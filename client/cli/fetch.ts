@@ -1,5 +1,6 @@
-import { createWriteStream } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { constants, createWriteStream } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
@@ -98,6 +99,7 @@ async function fetchAndPrint(
   const signals = [interrupt, ...timeLimit(options.maxTime)];
   const settings = { ...init, signal: AbortSignal.any(signals) };
   if (options.dryRun === true) return dryRun(url, settings, options, io, report);
+  await checkOutput(options, io);
   const payingFetch = openPayingFetch(options, io, await openWallet(options, io), report.onEvent);
   const response = await payingFetch(url, settings);
   report.answered(response);
@@ -166,6 +168,21 @@ const NO_WALLET: Wallet = {
   payInvoice: () => Promise.reject(new Error('A dry run pays nothing.')),
   lookupPayment: async () => undefined,
 };
+
+/** Whether the answer will have a place, before it is paid for; the file itself is made when the answer is there. */
+async function checkOutput({ output }: FetchOptions, io: Io): Promise<void> {
+  if (output === undefined || output === '-') return;
+  const file = resolve(io.cwd, output);
+  const isThere = await stat(file).catch(() => undefined);
+  try {
+    if (isThere?.isDirectory() === true) throw new Error(`${output} is a folder`);
+    // With a slash at its end it must be a folder.
+    await access(isThere === undefined ? `${dirname(file)}/` : file, constants.W_OK);
+  } catch (error) {
+    const { message } = describeFailure(error);
+    throw new UsageError(`The answer can't be written: ${message}. Nothing was paid.`, EXIT.write);
+  }
+}
 
 async function printAnswer(response: Response, options: FetchOptions, io: Io): Promise<void> {
   const file =

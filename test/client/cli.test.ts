@@ -188,7 +188,13 @@ describe('sluice fetch', () => {
       await readFile(join(folder, 'answer.txt'), 'utf8'),
       /^HTTP\/1.1 200 OK\r\n[\s\S]*\r\n\r\nsold \/quote$/,
     );
-    assert.equal((await run(['fetch', `${shop.origin}/quote`, '-o', 'no/such/folder'])).code, 23);
+    const paid = node.paid.length;
+    for (const output of ['no/such/folder', '.', 'answer.txt/below']) {
+      const { code, stderr } = await run(['fetch', `${shop.origin}/quote`, '-o', output]);
+      assert.equal(code, 23);
+      assert.match(stderr, /can't be written: .+\. Nothing was paid\./);
+    }
+    assert.equal(node.paid.length, paid);
   });
 
   it('ends with the codes of curl', async () => {
