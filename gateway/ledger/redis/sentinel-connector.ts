@@ -22,7 +22,7 @@ const PAUSE_MS = 1_000;
 export class SwitchingConnector extends AbstractConnector {
   readonly #reach: SentinelReach;
   #watch: SentinelWatch | undefined;
-  /** The sentinel that is asked first: the one that knew the master. */
+  /** The sentinel that is asked first: the one that knew the master last. */
   #first = 0;
   /** The last answer did not lead to a master, as far as is known. */
   #isAstray = false;
@@ -37,11 +37,11 @@ export class SwitchingConnector extends AbstractConnector {
 
   override async connect(tell: Tell): Promise<Socket> {
     this.#watch?.close();
+    // The one that led here may be behind, and would lead to the same server again; who told of another one is not.
+    this.#first = this.#watch?.teller() ?? (this.#isAstray ? this.#first + 1 : this.#first);
+    this.#isAstray = false;
     const watch = watchSentinels(this.#reach);
     this.#watch = watch;
-    // It may be behind, and would lead to the same server again.
-    if (this.#isAstray) this.#first += 1;
-    this.#isAstray = false;
     try {
       return await this.#findMaster(watch, tell);
     } catch (error) {

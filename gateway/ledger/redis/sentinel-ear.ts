@@ -23,8 +23,8 @@ const SPAN_MS = 5_000;
 
 /** What an ear tells. */
 export interface EarEvents {
-  /** Another server is the master. */
-  readonly onSwitch: (master: RedisServer) => void;
+  /** Another server is the master since now. */
+  readonly onSwitch: (ear: Ear, master: RedisServer) => void;
   /** It hears its sentinel, for the first time or again. */
   readonly onHears: (ear: Ear) => void;
   /** It hears it no more. */
@@ -79,7 +79,7 @@ export function listen(
   client.on('message', (_channel, news) => {
     const [name, , , ...address] = news.split(' ');
     const master = readMasterAddress(address);
-    if (name === reach.name && master !== undefined) onSwitch(master);
+    if (name === reach.name && master !== undefined) onSwitch(ear, master);
   });
   client.on('ready', () => {
     failure = undefined;

@@ -14,6 +14,8 @@ export interface SentinelWatch {
   readonly listening: Promise<unknown>;
   /** Ends the connection when it is not to the master that was told of last, and the watch with the connection. */
   endWithMaster(stream: Socket, master: RedisServer): void;
+  /** The place of the ear that heard news last. */
+  teller(): number | undefined;
   isClosed(): boolean;
   /** Resolves when it is closed. */
   readonly closed: Promise<void>;
@@ -23,6 +25,7 @@ export interface SentinelWatch {
 /** Begins to listen. */
 export function watchSentinels(reach: SentinelReach): SentinelWatch {
   let told: RedisServer | undefined;
+  let teller: Ear | undefined;
   let guarded: { readonly stream: Socket; readonly master: RedisServer } | undefined;
   let isClosed = false;
   const closed = Promise.withResolvers<void>();
@@ -35,16 +38,20 @@ export function watchSentinels(reach: SentinelReach): SentinelWatch {
     const { stream, master } = guarded;
     if (!isSame(told, master) && !leadsTo(stream, told)) stream.destroy();
   }
-  function onSwitch(master: RedisServer): void {
+  function believe(master: RedisServer): void {
     told = master;
     judge();
+  }
+  function onSwitch(ear: Ear, master: RedisServer): void {
+    teller = ear;
+    believe(master);
   }
   function onDeaf(): void {
     if (!ears.some((ear) => ear.hears())) for (const ear of ears) missed.add(ear);
   }
   /** What was told while nobody listened has to be asked for. */
   function onHears(ear: Ear): void {
-    if (missed.delete(ear)) ear.ask().then(onSwitch, () => {});
+    if (missed.delete(ear)) ear.ask().then(believe, () => {});
   }
   const ears = reach.sentinels.map((sentinel) => listen(sentinel, reach, { onSwitch, onHears, onDeaf }));
   const first = ears.map((ear) => ear.first);
@@ -63,6 +70,7 @@ export function watchSentinels(reach: SentinelReach): SentinelWatch {
       if (stream.destroyed) close();
       else judge();
     },
+    teller: () => (teller === undefined ? undefined : ears.indexOf(teller)),
     isClosed: () => isClosed,
     closed: closed.promise,
     close,
