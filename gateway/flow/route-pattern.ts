@@ -52,6 +52,11 @@ function readSegment(part: string, isLast: boolean): PatternSegment {
   }
   if (part.includes('*'))
     throw new RangeError('`*` is a segment of its own, at the end: `/files/*`, not `/files*`');
+  // As literals they would match nothing that a client asks, and leave `/users/7` to a free catch-all.
+  if (/[{}<>[\]]/.test(part))
+    throw new RangeError(
+      'a parameter is written `:name` here, as in `/users/:id`; brackets that are meant are written percent-encoded (`%7B`)',
+    );
   return { kind: 'literal', text: literalText(part) };
 }
 

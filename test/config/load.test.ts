@@ -328,6 +328,10 @@ const MISTAKES: Readonly<Record<string, readonly [string, string]>> = {
     withKeys('path: /a*'),
     '6:11: services[0].path (`/a*`) is not a path pattern. `*` is a segment of its own, at the end: `/files/*`, not `/files*`.',
   ],
+  'a parameter in brackets': [
+    withKeys('path: /users/{id}'),
+    '6:11: services[0].path (`/users/{id}`) is not a path pattern. A parameter is written `:name` here, as in `/users/:id`; brackets that are meant are written percent-encoded (`%7B`).',
+  ],
   'a prefix that the path does not have': [
     withKeys('path: /v2/*', 'stripPrefix: /v1'),
     '7:18: services[0].stripPrefix (`/v1`) is not the beginning of `path`, so it would never be removed. Begin `path` with it, for example `stripPrefix: /v1` and `path: /v1/*`.',

@@ -236,11 +236,21 @@ for (const path of [
   '/a#b',
   '/a%2Fb',
   '/%zz',
+  '/a/{id}',
+  '/a/<id>',
+  '/a/[id]',
 ]) {
   test(`"${path}" is no pattern`, () => {
     assert.throws(() => routerOf({ one: { path } }), RangeError);
   });
 }
+
+test('brackets that are meant are written percent-encoded', () => {
+  assertWinners(routerOf({ one: { path: '/a/%7Bid%7D' } }), {
+    'GET - /a/%7Bid%7D': 'one',
+    'GET - /a/7': '-',
+  });
+});
 
 test('the radix tree finds what a search through all services finds', () => {
   const segment = fc.constantFrom('a', 'b', 'ab', 'abc', ':x', ':y', 'é', 'a:b');
