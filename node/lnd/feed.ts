@@ -69,6 +69,7 @@ async function* after(http: NodeHttp, settleIndex: number, signal: AbortSignal):
 /**
  * Waits for the first settlement of a node that has none. Its first event proves that the subscription stands: what
  * settled before is then in the list. `add_index` asks for the last invoice again, so that there is an event at once.
+ * Added invoices can't be left out here: nothing but an event shows that LND has a subscription, not even the head of its answer.
  * Returns whether there was one: the feed then goes on after settlement 1.
  */
 async function* untilFirst(

@@ -45,14 +45,15 @@ function messageOf({ httpStatus, status, message }: GrpcAnswer, what: string): U
   throw toNodeError(status, httpStatus, what);
 }
 
-function writeInvoice({ memo, amountMsat, expirySec, descriptionHash, ...style }: InvoiceTerms): Uint8Array {
+function writeInvoice(terms: InvoiceTerms): Uint8Array {
+  const { memo, amountMsat, expirySec, descriptionHash } = terms;
   const writer = new BinaryWriter();
   writer.tag(MEMO, WireType.LengthDelimited).string(memo);
   if (descriptionHash !== undefined) {
     writer.tag(DESCRIPTION_HASH, WireType.LengthDelimited).bytes(descriptionHash);
   }
   writer.tag(EXPIRY, WireType.Varint).int64(expirySec);
-  if (style.private) writer.tag(PRIVATE, WireType.Varint).bool(true);
+  if (terms.private) writer.tag(PRIVATE, WireType.Varint).bool(true);
   writer.tag(VALUE_MSAT, WireType.Varint).int64(amountMsat);
   return writer.finish();
 }
