@@ -258,7 +258,7 @@ export type NodeErrorCode =
   | 'protocol'
   /** It serves another network than the configured one. */
   | 'wrong-network'
-  /** An invoice it returned has another hash, amount, network, payee or expiry than was asked. */
+  /** An invoice it returned has another hash, amount, network, payee, description or expiry than was asked. */
   | 'bad-invoice'
   /** Our own bound on requests under way is reached. */
   | 'busy';
