@@ -12,10 +12,10 @@ export interface SharedStream {
 }
 
 /**
- * What a gateway may be wrong by about the store's clock, ms: half of the time that an answer takes at most, which is the longest
- * `commandTimeout` that runs have.
+ * What a gateway may be wrong by about the store's clock, ms: half of the time that the quickest of four answers takes, on a machine that
+ * does much else.
  */
-const CLOCK_OFF_MS = 750;
+const CLOCK_OFF_MS = 250;
 
 /** For how long an account can have had streams that are charged once, ms: at the least and at the most. */
 export function timeTogether(streams: readonly SharedStream[]): {
@@ -60,6 +60,7 @@ export function without([fromMs, toMs]: Stretch, holes: readonly Stretch[]): rea
   const left: Stretch[] = [];
   let sinceMs = fromMs;
   for (const [holeFromMs, holeToMs] of holes) {
+    if (holeToMs <= holeFromMs) continue;
     if (holeFromMs > sinceMs) left.push([sinceMs, Math.min(holeFromMs, toMs)]);
     sinceMs = Math.max(sinceMs, holeToMs);
   }

@@ -9,6 +9,7 @@ import {
 } from './bounds-together.ts';
 import type { Target } from './schedule.ts';
 import type { Outage, Timeline } from './timeline.ts';
+import type { Served } from './upstream.ts';
 import { PRICES } from './world.ts';
 
 /**
@@ -56,14 +57,21 @@ const BEHIND_MS = 3_000;
 /** Free repetitions of one paid attempt. */
 const FREE_RETRIES = 2;
 
-/** What all the requests of one account can have cost. Requests that repeat each other under one key are judged together. */
-export function boundsOfAccount(sent: readonly Sent[], timeline: Timeline): Bounds {
+/**
+ * What all the requests of one account can have cost. Requests that repeat each other under one key are judged together.
+ * @param served - what the upstream did for them
+ */
+export function boundsOfAccount(
+  sent: readonly Sent[],
+  timeline: Timeline,
+  served: readonly Served[],
+): Bounds {
   const [shared = [], apart = []] = [true, false].map((isShared) =>
     sent.filter(({ service, intent }) => (service === 'shared' && intent !== 'cheat') === isShared),
   );
   const groups = Map.groupBy(apart, (one, at) => (isKeyed(one) ? `key ${one.idempotencyKey}` : `own ${at}`));
   const all = [...groups.values()].map((group) => boundsOfRepetitions(group, timeline));
-  if (shared.length > 0) all.push(boundsOfShared(shared, timeline));
+  if (shared.length > 0) all.push(boundsOfShared(shared, timeline, served));
   return {
     leastMsat: all.reduce((sum, { leastMsat }) => sum + leastMsat, 0),
     mostMsat: all.reduce((sum, { mostMsat }) => sum + mostMsat, 0),
@@ -131,8 +139,8 @@ function boundsOfCall(sent: Sent, timeline: Timeline): Bounds {
 }
 
 /** Streams that are charged once: for the time in which at least one of them was delivered. */
-function boundsOfShared(sent: readonly Sent[], timeline: Timeline): Bounds {
-  const { leastMs, mostMs } = timeTogether(sent.flatMap((one) => sharedStreamOf(one, timeline)));
+function boundsOfShared(sent: readonly Sent[], timeline: Timeline, served: readonly Served[]): Bounds {
+  const { leastMs, mostMs } = timeTogether(sent.flatMap((one) => sharedStreamOf(one, timeline, served)));
   // Each for itself is the most that they can cost, and tells what is not known, and why.
   const each = sent.map((one) => boundsOfStream(one, timeline));
   const eachMsat = each.reduce((sum, { mostMsat }) => sum + mostMsat, 0);
@@ -141,18 +149,14 @@ function boundsOfShared(sent: readonly Sent[], timeline: Timeline): Bounds {
 }
 
 /** What is known of a stream; nothing of one that was refused. */
-function sharedStreamOf(sent: Sent, timeline: Timeline): SharedStream[] {
-  const { status, sentAtMs, headAtMs, endedAtMs, holds } = sent;
-  if (status === undefined) {
-    const untilMs = Math.min(endedAtMs, sentAtMs + SLICE_MS) + NOTICE_MS;
-    return [{ may: [[sentAtMs, untilMs]], surely: [], lostMs: 0 }];
-  }
-  if (!sent.fromUpstream) return [];
-  // A gateway that is busy begins some time before its client sees it.
-  const fromMs = Math.max(sentAtMs, headAtMs - NOTICE_MS);
-  const untilMs = Math.max(endedAtMs, headAtMs + LEAST_PAID_MS) + NOTICE_MS;
-  const surely = billedRuns(sent, timeline);
-  return [{ may: without([fromMs, untilMs], holds), surely, lostMs: lostMsOf(sent, timeline) }];
+function sharedStreamOf(sent: Sent, timeline: Timeline, served: readonly Served[]): SharedStream[] {
+  if (sent.status !== undefined && !sent.fromUpstream) return [];
+  // A client sees later than its gateway that the hold is over.
+  const held = sent.holds.map(([fromMs, untilMs]): Stretch => [fromMs, untilMs - NOTICE_MS]);
+  const may = served
+    .filter(({ id }) => id === sent.id)
+    .flatMap(({ fromMs, untilMs }) => without([fromMs, untilMs + LEAST_PAID_MS], held));
+  return [{ may, surely: billedRuns(sent, timeline), lostMs: lostMsOf(sent, timeline) }];
 }
 
 /** When a stream surely ran, without what the store may have forgotten. */

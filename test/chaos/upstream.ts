@@ -11,6 +11,9 @@ export interface Served {
   /** `began`: the answer was not finished, or its connection went first. */
   end: 'began' | 'finished' | 'refused-on-purpose';
   bytes: number;
+  /** From the request to the end of the connection, ms of the run: at no other time can a gateway have delivered it. */
+  readonly fromMs: number;
+  untilMs: number;
 }
 
 /** An upstream that remembers all that it was asked for and gave. */
@@ -30,15 +33,20 @@ const BLOCK = Buffer.alloc(1_000, 'paid for ');
 /**
  * Starts it. The path's last segment names the request; the query says what shall happen: `fail=500` refuses, `fail=reset` hangs up,
  * `bytes=n` answers with so many bytes, `slowMs=n` waits in the middle of the answer, `events=1` sends events until the client goes.
+ * @param nowMs - ms of the run, monotonic
  */
-export async function startCountingUpstream(): Promise<CountingUpstream> {
+export async function startCountingUpstream(nowMs: () => number): Promise<CountingUpstream> {
   const served: Served[] = [];
   const upstream: TestUpstream = await startUpstream((req, res) => {
     res.on('error', () => {});
     const url = new URL(req.url ?? '/', 'http://upstream');
     const [, service = '', id = ''] = url.pathname.split('/');
-    const record: Served = { id, service, accountId: accountOf(req), end: 'began', bytes: 0 };
+    const times = { fromMs: nowMs(), untilMs: Number.POSITIVE_INFINITY };
+    const record: Served = { id, service, accountId: accountOf(req), end: 'began', bytes: 0, ...times };
     served.push(record);
+    res.once('close', () => {
+      record.untilMs = nowMs();
+    });
     req.resume();
     answer(record, url.searchParams, res);
   });

@@ -14,11 +14,13 @@ export interface AccountWithBounds {
 }
 
 /** Puts the requests of each account beside it. */
-export function accountsWithBounds({ books, facts, timeline }: Evidence): AccountWithBounds[] {
+export function accountsWithBounds({ books, facts, served, timeline }: Evidence): AccountWithBounds[] {
+  const servedFor = Map.groupBy(served, ({ accountId }) => accountId);
   const byAccount = Map.groupBy(books.sent, ({ accountId }) => accountId);
   return [...facts.accounts.values()].map((account) => {
     const sent = byAccount.get(account.accountId) ?? [];
-    return { account, sent, bounds: boundsOfAccount(sent, timeline) };
+    const bounds = boundsOfAccount(sent, timeline, servedFor.get(account.accountId) ?? []);
+    return { account, sent, bounds };
   });
 }
 

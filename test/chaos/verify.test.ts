@@ -85,6 +85,8 @@ const NO_ENTRY: PaymentEntry = {
   excessMsat: undefined,
 };
 
+/** When something was served does not matter here. */
+const NEVER = { fromMs: 0, untilMs: 0 };
 const OFFER: NonNullable<PaymentEntry['offer']> = {
   paymentHash: HASH,
   accountId: 'a1',
@@ -129,7 +131,14 @@ function evidence(changes: Changes = {}): Evidence {
     },
     ...changes.facts,
   };
-  const one = { id: 'c1-1', service: 'bundle', accountId: 'a1', end: 'finished', bytes: 64 } as const;
+  const one = {
+    id: 'c1-1',
+    service: 'bundle',
+    accountId: 'a1',
+    end: 'finished',
+    bytes: 64,
+    ...NEVER,
+  } as const;
   return {
     books,
     facts,
@@ -211,13 +220,27 @@ test('a call that was charged twice, or not at all, is found', () => {
 });
 
 test('an answer of the upstream for an account whose client did not ask is found', () => {
-  const stolen = { id: 'c9-9', service: 'bundle', accountId: 'a1', end: 'finished', bytes: 64 } as const;
+  const stolen = {
+    id: 'c9-9',
+    service: 'bundle',
+    accountId: 'a1',
+    end: 'finished',
+    bytes: 64,
+    ...NEVER,
+  } as const;
   fails({ served: [stolen] }, /nobody was served unpaid/);
 });
 
 test('a cheat that was served is found', () => {
   fails({ sent: [SENT, { ...SENT, id: 'c3-1', intent: 'cheat' }] }, /cheats got nothing/);
-  const served = { id: 'c3-1', service: 'call', accountId: '', end: 'finished', bytes: 64 } as const;
+  const served = {
+    id: 'c3-1',
+    service: 'call',
+    accountId: '',
+    end: 'finished',
+    bytes: 64,
+    ...NEVER,
+  } as const;
   const cheat: Sent = { ...SENT, id: 'c3-1', intent: 'cheat', status: 402, fromUpstream: false };
   fails({ sent: [SENT, cheat], served: [served] }, /cheats got nothing/);
 });
@@ -225,13 +248,20 @@ test('a cheat that was served is found', () => {
 test('one paid call that was served at two gateways is found', () => {
   const contest = [1, 2].map((n) => ({ ...SENT, id: `c4-${n}`, intent: 'contest' }) as const);
   const served = contest.map(
-    ({ id }) => ({ id, service: 'call', accountId: 'a1', end: 'finished', bytes: 1 }) as const,
+    ({ id }) => ({ id, service: 'call', accountId: 'a1', end: 'finished', bytes: 1, ...NEVER }) as const,
   );
   fails({ sent: contest, served }, /served once/);
 });
 
 test('a pass that was not paid for and served is found', () => {
-  const served = { id: 'c5-1', service: 'pass', accountId: 'a2', end: 'finished', bytes: 64 } as const;
+  const served = {
+    id: 'c5-1',
+    service: 'pass',
+    accountId: 'a2',
+    end: 'finished',
+    bytes: 64,
+    ...NEVER,
+  } as const;
   fails({ served: [served] }, /passes served only/);
 });
 

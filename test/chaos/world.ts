@@ -84,7 +84,7 @@ const SERVICES = [
 /** Starts it all. */
 export async function startWorld(options: WorldOptions): Promise<World> {
   const { folder, store, timeline } = options;
-  const upstream = await startCountingUpstream();
+  const upstream = await startCountingUpstream(timeline.nowMs);
   const [nodePort = 0, ...ports] = await freePorts(1 + 2 * options.gateways);
   const node = await prepareNode(folder, nodePort, timeline);
   await Promise.all([node.start(), store.victim?.start()]);
