@@ -15,7 +15,7 @@ export interface SharedStream {
  * What a gateway may be wrong by about the store's clock, ms: half of the time that the quickest of four answers takes, on a machine that
  * does much else.
  */
-const CLOCK_OFF_MS = 250;
+const CLOCK_OFF_MS = 400;
 
 /** For how long an account can have had streams that are charged once, ms: at the least and at the most. */
 export function timeTogether(streams: readonly SharedStream[]): {

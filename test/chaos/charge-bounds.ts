@@ -16,7 +16,8 @@ import { PRICES } from './world.ts';
  * Why it is not known to the client whether a request was charged. Each is a case that the documentation allows:
  * `cut`: its gateway was killed, stopped or frozen before the answer's head came, so that it may or may not have been charged.
  * `left`: the client went away before the head came, by its own will.
- * `refund-lost`: it was refused or failed, and its gateway ended before the store could take the money back.
+ * `refund-lost`: it was refused or failed, and its gateway ended before the store could take the money back; or it was metered, and its
+ * lease ended before gateway and store were there together to settle it.
  * `repeated-after-cut`: the gateway may have believed that it had delivered the answer, and then a repetition is charged.
  * `forgotten`: the store was failed over to another Redis, which may not have had the last debits and refunds: they are weak writes.
  * `slice`: the last moments of a stream: at most a slice, and what was set aside when its gateway ended.
@@ -41,6 +42,8 @@ export interface Bounds {
 
 /** A refund or a void is tried again each second: with so much time it was made, ms. */
 const SETTLED_AFTER_MS = 3_000;
+/** A lease lives for so long at least when its delivery ends, ms: ten seconds, less those since it was renewed. */
+const LEASE_LEFT_MS = 6_000;
 /** Streams are charged ahead in slices of this, ms, and for a quarter of one at the least. */
 const SLICE_MS = 1_000;
 const LEAST_PAID_MS = 250;
@@ -169,8 +172,7 @@ function billedRuns({ runs }: Sent, timeline: Timeline): readonly Stretch[] {
 
 /** What of a stream may be delivered and not billed, ms. */
 function lostMsOf(sent: Sent, timeline: Timeline): number {
-  const isAtRisk = isRefundAtRisk(sent, timeline) || wasHit(sent, timeline) || mayBeForgotten(sent, timeline);
-  return isAtRisk ? UNCOMMITTED_MS : ORDERLY_MS;
+  return isLeaseAtRisk(sent, timeline) ? UNCOMMITTED_MS : ORDERLY_MS;
 }
 
 function boundsOfStream(sent: Sent, timeline: Timeline): Bounds {
@@ -192,11 +194,15 @@ function boundsOfDownload(sent: Sent, timeline: Timeline): Bounds {
     return between(sent, 0, costOfBytes(sent.wantedBytes), whyNoHead(sent, timeline));
   if (!sent.fromUpstream || sent.status !== 200) return exactly(0);
   const whole = costOfBytes(sent.expectedBytes);
-  const isForgotten = mayBeForgotten(sent, timeline);
-  const isLost = isRefundAtRisk(sent, timeline) || wasHit(sent, timeline) || isForgotten;
+  const isLost = isLeaseAtRisk(sent, timeline);
   if (sent.end === 'whole') return isLost ? between(sent, 0, whole, 'refund-lost') : exactly(whole);
   const least = isLost ? 0 : costOfBytes(sent.bytes);
-  return between(sent, least, whole, isExplained(sent, timeline) || isForgotten ? 'cut' : 'unexplained');
+  return between(
+    sent,
+    least,
+    whole,
+    isExplained(sent, timeline) || mayBeForgotten(sent, timeline) ? 'cut' : 'unexplained',
+  );
 }
 
 function exactly(msat: number): Bounds {
@@ -231,6 +237,14 @@ function isRefundAtRisk({ gateway, sentAtMs, endedAtMs }: Sent, timeline: Timeli
   const endMs = timeline.endAfter(target, sentAtMs);
   if (endMs === undefined) return false;
   return endMs <= endedAtMs || timeline.calmMs(['store', target], endedAtMs, endMs) < SETTLED_AFTER_MS;
+}
+
+/** What was delivered and not yet settled may not be billed: what is metered is set aside under a lease, which ends. */
+function isLeaseAtRisk(sent: Sent, timeline: Timeline): boolean {
+  const { gateway, endedAtMs } = sent;
+  if (isRefundAtRisk(sent, timeline) || wasHit(sent, timeline) || mayBeForgotten(sent, timeline)) return true;
+  const endMs = endedAtMs + LEASE_LEFT_MS;
+  return timeline.calmMs(['store', targetOf(gateway)], endedAtMs, endMs) < SETTLED_AFTER_MS;
 }
 
 /** What was charged for it may be forgotten: the store was failed over before that had reached the replicas. */
