@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import http, { type Agent, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { eventually, termsOf } from '../e2e/scene.ts';
 import { startUpstream } from '../proxy/wire.ts';
 import { askAnew, type ClusterProcess, isAlive, startCluster } from './cluster-process.ts';
@@ -71,73 +71,76 @@ async function stop(pid: number, file: string): Promise<void> {
 const hung = async ({ metrics }: ClusterProcess): Promise<number | undefined> =>
   (await metrics()).all.get('sluice_worker_exits_total{how="hung"}');
 
-test('a worker that hangs is killed and replaced, the other serves meanwhile, no client is lost that it had not taken, and what it held goes back', async (t) => {
-  const { gateway, agent } = await openGateway(t);
-  const calls = await gateway.buy('/call');
-  const deposit = await gateway.buy('/live');
-  const { victim, other } = await connectToWorker(gateway, agent);
-  const stream = http.get(`${gateway.url}/live`, { agent, headers: { authorization: deposit } });
-  const [live] = (await once(stream, 'response')) as [IncomingMessage];
-  const broken = new Promise((resolve) => live.once('close', resolve));
-  stream.on('error', () => {});
-  live.on('error', () => {}).setEncoding('utf8');
-  await once(live.resume(), 'data');
+// They wait for most of their time: together.
+describe('workers of which nothing is heard', { concurrency: 2 }, () => {
+  test('a worker that hangs is killed and replaced, the other serves meanwhile, no client is lost that it had not taken, and what it held goes back', async (t) => {
+    const { gateway, agent } = await openGateway(t);
+    const calls = await gateway.buy('/call');
+    const deposit = await gateway.buy('/live');
+    const { victim, other } = await connectToWorker(gateway, agent);
+    const stream = http.get(`${gateway.url}/live`, { agent, headers: { authorization: deposit } });
+    const [live] = (await once(stream, 'response')) as [IncomingMessage];
+    const broken = new Promise((resolve) => live.once('close', resolve));
+    stream.on('error', () => {});
+    live.on('error', () => {}).setEncoding('utf8');
+    await once(live.resume(), 'data');
 
-  await stop(victim, join(gateway.dir, 'data', 'ledger.db'));
-  const asked = Array.from({ length: 20 }, () => askAnew(`${gateway.url}/call`, calls));
-  await Promise.any(asked);
-  assert.ok(!gateway.output().includes('a worker hangs and is killed'), 'it was not waited for');
-  await gateway.untilSaid('a worker hangs and is killed');
-  await broken;
-  await gateway.untilSaid('a worker serves again');
+    await stop(victim, join(gateway.dir, 'data', 'ledger.db'));
+    const asked = Array.from({ length: 20 }, () => askAnew(`${gateway.url}/call`, calls));
+    await Promise.any(asked);
+    assert.ok(!gateway.output().includes('a worker hangs and is killed'), 'it was not waited for');
+    await gateway.untilSaid('a worker hangs and is killed');
+    await broken;
+    await gateway.untilSaid('a worker serves again');
 
-  // Those that it was given first, too: they went to another.
-  const answers = await Promise.all(asked);
-  assert.ok(answers.every(({ status }) => status === 200));
-  const spent = async (): Promise<number | undefined> =>
-    (await gateway.store.account(termsOf(calls).accountId))?.spentMsat;
-  assert.equal(await spent(), 20_000);
-  const now = await gateway.workers();
-  assert.equal(now.length, 2);
-  assert.ok(now.includes(other) && !now.includes(victim) && !isAlive(victim));
-  assert.equal(await hung(gateway), 1);
-  const { all } = await gateway.metrics();
-  assert.deepEqual(
-    [all.get('sluice_workers'), all.get('sluice_worker_exits_total{how="died"}')],
-    [2, undefined],
-  );
+    // Those that it was given first, too: they went to another.
+    const answers = await Promise.all(asked);
+    assert.ok(answers.every(({ status }) => status === 200));
+    const spent = async (): Promise<number | undefined> =>
+      (await gateway.store.account(termsOf(calls).accountId))?.spentMsat;
+    assert.equal(await spent(), 20_000);
+    const now = await gateway.workers();
+    assert.equal(now.length, 2);
+    assert.ok(now.includes(other) && !now.includes(victim) && !isAlive(victim));
+    assert.equal(await hung(gateway), 1);
+    const { all } = await gateway.metrics();
+    assert.deepEqual(
+      [all.get('sluice_workers'), all.get('sluice_worker_exits_total{how="died"}')],
+      [2, undefined],
+    );
 
-  // Its lease runs out: only what was billed of the deposit is gone.
-  const { accountId } = termsOf(deposit);
-  await eventually(async () => (await gateway.store.account(accountId))?.reservedMsat === 0, PATIENCE_MS);
-  const account = await gateway.store.account(accountId);
-  assert.ok(account !== undefined && account.spentMsat < account.creditedMsat);
-  assert.equal(account.creditedMsat, account.spentMsat + account.balanceMsat);
-  // What came back can be spent: at the new worker and at the one that stayed.
-  for (let n = 0; n < 4; n += 1) assert.equal((await askAnew(`${gateway.url}/call`, calls)).status, 200);
-});
+    // Its lease runs out: only what was billed of the deposit is gone.
+    const { accountId } = termsOf(deposit);
+    await eventually(async () => (await gateway.store.account(accountId))?.reservedMsat === 0, PATIENCE_MS);
+    const account = await gateway.store.account(accountId);
+    assert.ok(account !== undefined && account.spentMsat < account.creditedMsat);
+    assert.equal(account.creditedMsat, account.spentMsat + account.balanceMsat);
+    // What came back can be spent: at the new worker and at the one that stayed.
+    for (let n = 0; n < 4; n += 1) assert.equal((await askAnew(`${gateway.url}/call`, calls)).status, 200);
+  });
 
-test('nobody is killed when all processes stood still, and the primary wakes first', async (t) => {
-  const { gateway } = await openGateway(t);
-  const calls = await gateway.buy('/call');
-  const workers = await gateway.workers();
-  for (const pid of workers) process.kill(pid, 'SIGSTOP');
-  gateway.primary.kill('SIGSTOP');
-  // Longer than anyone may be silent.
-  await new Promise((resolve) => setTimeout(resolve, 10_000));
-  gateway.primary.kill('SIGCONT');
-  // It answers after it waited for the workers' counts: so it has looked who was silent.
-  assert.equal((await gateway.metrics()).all.get('sluice_workers'), 2);
-  for (const pid of workers) process.kill(pid, 'SIGCONT');
+  test('nobody is killed when all processes stood still, and the primary wakes first', async (t) => {
+    const { gateway } = await openGateway(t);
+    const calls = await gateway.buy('/call');
+    const workers = await gateway.workers();
+    for (const pid of workers) process.kill(pid, 'SIGSTOP');
+    gateway.primary.kill('SIGSTOP');
+    // Longer than anyone may be silent.
+    await new Promise((resolve) => setTimeout(resolve, 10_000));
+    gateway.primary.kill('SIGCONT');
+    // It answers after it waited for the workers' counts: so it has looked who was silent.
+    assert.equal((await gateway.metrics()).all.get('sluice_workers'), 2);
+    for (const pid of workers) process.kill(pid, 'SIGCONT');
 
-  const serving = new Set<number | undefined>();
-  await eventually(async () => {
-    assert.equal((await askAnew(`${gateway.url}/call`, calls)).status, 200);
-    for (const { path, status, worker } of gateway.lines()) {
-      if (path === '/call' && status === 200) serving.add(worker);
-    }
-    return serving.size === 2;
-  }, PATIENCE_MS);
-  assert.deepEqual(await gateway.workers(), workers);
-  assert.equal(await hung(gateway), undefined);
+    const serving = new Set<number | undefined>();
+    await eventually(async () => {
+      assert.equal((await askAnew(`${gateway.url}/call`, calls)).status, 200);
+      for (const { path, status, worker } of gateway.lines()) {
+        if (path === '/call' && status === 200) serving.add(worker);
+      }
+      return serving.size === 2;
+    }, PATIENCE_MS);
+    assert.deepEqual(await gateway.workers(), workers);
+    assert.equal(await hung(gateway), undefined);
+  });
 });
