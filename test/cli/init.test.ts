@@ -124,9 +124,9 @@ test('a file that is there is overwritten only with --force', async (t) => {
 test('what looks like YAML or a reference in an answer stays text', async (t) => {
   const dir = folder(t);
   const upstream = 'http://127.0.0.1:3000/$' + '{HOME}';
-  const { code } = await run(dir, ['init', '--yes', '--path', '/a:[b]&c', '--upstream', upstream]);
+  const { code } = await run(dir, ['init', '--yes', '--path', "/a:'b'&c,!d", '--upstream', upstream]);
   assert.equal(code, 0);
-  assert.equal(written(dir).path, '/a:[b]&c');
+  assert.equal(written(dir).path, "/a:'b'&c,!d");
   assert.equal(new URL(written(dir).upstream).href, new URL(upstream).href);
 });
 
