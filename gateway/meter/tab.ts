@@ -158,9 +158,15 @@ export class Tab implements Timed {
   touch(nowMs: number): void {
     if (this.state.kind === 'ended') return;
     const { lease } = this;
-    if (nowMs >= lease.expiresAtMs) return this.end('lease-lost', nowMs);
+    if (nowMs >= lease.expiresAtMs) {
+      this.end('lease-lost', nowMs);
+      return;
+    }
     if (this.state.kind === 'running' && this.quantity.usedUp(nowMs, lease.coveredUnits)) this.#hold(nowMs);
-    if (this.#holdIsOver(nowMs)) return this.end('unpaid', nowMs);
+    if (this.#holdIsOver(nowMs)) {
+      this.end('unpaid', nowMs);
+      return;
+    }
     if (!this.#asked && nowMs >= this.#askAtMs) {
       this.#asked = true;
       this.#port.collect(this);
