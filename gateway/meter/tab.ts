@@ -207,8 +207,8 @@ export class Tab implements Timed {
 
   /** Says to the store which time a part of the total was; undefined when this tab pays for itself alone. */
   get share(): Share | undefined {
-    const { quantity, settings } = this;
-    return quantity instanceof Seconds ? shareOf(quantity.log, settings.together) : undefined;
+    const log = this.quantity instanceof Seconds ? this.quantity.log : undefined;
+    return shareOf(log, this.settings.together);
   }
 
   /** The next step for the store; once more the last one when its answer was lost. */

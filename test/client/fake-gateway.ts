@@ -287,11 +287,15 @@ export async function until(what: string, holds: () => boolean): Promise<void> {
   throw new Error(`it never came to be: ${what}`);
 }
 
-/** Waits until nothing has been asked of a gateway for a while of turns. */
+/** Waits until nothing has been asked of a gateway for a while: of turns, and of time, for what waits on another thread. */
 export async function quiet(gateway: FakeGateway): Promise<void> {
   let length = -1;
-  for (let still = 0; still < 150; still += 1) {
-    if (gateway.log.length !== length) still = 0;
+  let sinceMs = performance.now();
+  for (let still = 0; still < 150 || performance.now() - sinceMs < 30; still += 1) {
+    if (gateway.log.length !== length) {
+      still = 0;
+      sinceMs = performance.now();
+    }
     length = gateway.log.length;
     await new Promise((resolve) => setImmediate(resolve));
   }
