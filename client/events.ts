@@ -45,6 +45,8 @@ export type PaymentEvent =
     }
   /** A token that was bought before is tried. */
   | { readonly type: 'reusing'; readonly paymentHash: string; readonly service: string }
+  /** The gateway was asked too often from this address; the request, and those behind it, wait so long before it is sent again. */
+  | { readonly type: 'throttled'; readonly url: string; readonly pauseMs: number }
   /** The answer was lost on the way; the same request is sent again and costs nothing. */
   | { readonly type: 'repeating'; readonly idempotencyKey: string }
   /** The store could not write down what happened. Tokens of this process are kept in memory. */

@@ -43,9 +43,16 @@ export function readMacaroonTerms(macaroon: string): MacaroonTerms {
  * of which nothing is known. Only a credit that is spent by one call is not shared.
  */
 export function isShared(terms: MacaroonTerms): boolean {
-  const perCall = /^(\d{1,16}) ?msat(?:\/call)?$/.exec(terms.price ?? '')?.[1];
-  if (perCall === undefined || terms.creditMsat === undefined) return true;
-  return terms.creditMsat === 0 || terms.creditMsat >= 2 * Number(perCall);
+  return (callsOf(terms) ?? 2) >= 2;
+}
+
+/** How many calls the payment buys at a price for a call or a bundle of calls; `undefined` for everything else, and for a pass. */
+export function callsOf({ price, creditMsat }: MacaroonTerms): number | undefined {
+  const [, amount, calls = '1'] =
+    /^(\d{1,16}) ?msat(?:(?:\/| for )(?:(\d{1,9}) ?)?calls?)?$/.exec(price ?? '') ?? [];
+  if (amount === undefined || creditMsat === undefined || creditMsat === 0) return undefined;
+  if (Number(amount) === 0 || Number(calls) === 0) return undefined;
+  return Math.floor((creditMsat * Number(calls)) / Number(amount));
 }
 
 interface Packets {

@@ -81,6 +81,7 @@ export async function noteAnswer(
     await retireOlder(shop, token);
   const { creditMsat, price } = readMacaroonTerms(token.macaroon);
   const isCharged = response.status < 500 && response.status !== 429;
+  state.isCharged = isCharged;
   // What is charged as it goes has set money aside, and most of it may come back: the next 402 tells when it is used up.
   const isFinal = isCharged && !isMetered(response, price);
   if (creditMsat !== undefined && creditMsat > 0 && isFinal && balanceOf(response) === 0) {

@@ -63,8 +63,11 @@ export function openShop(options: PayingFetchOptions): Shop {
     maxPurchases: options.maxPurchases ?? 2,
     emit,
     flights: new Map(),
+    turns: new Map(),
     topUps: new Map(),
+    holds: new Map(),
     users: new Map(),
     accepted: new Set(),
+    random: Math.random,
   };
 }

@@ -1,8 +1,11 @@
-import { addMsat, type Msat, ZERO_MSAT } from '../node/msat.ts';
+import type { Msat } from '../node/msat.ts';
+import { acquireToken } from './acquire-token.ts';
 import type { PaidToken } from './buyer.ts';
+import { comeBack, endTurn, readThrottle } from './come-back.ts';
 import { PaymentError } from './errors.ts';
 import type { Quote } from './events.ts';
-import { isShared, readMacaroonTerms } from './macaroon-terms.ts';
+import { letGo } from './hold-token.ts';
+import { readMacaroonTerms } from './macaroon-terms.ts';
 import {
   balanceOf,
   isMetered,
@@ -12,12 +15,12 @@ import {
   noteRefusal,
   wasRefused,
 } from './note-answer.ts';
-import { type Offer, readOffer } from './read-offer.ts';
+import { orAborted } from './or-aborted.ts';
+import { readOffer } from './read-offer.ts';
 import { followRedirect, type ReplayableRequest } from './replayable-request.ts';
 import { send } from './send-request.ts';
-import { findStored, resumePending } from './stored-tokens.ts';
-import { scopeOf } from './token-store.ts';
-import type { Shop, Visit } from './visit.ts';
+import { findStored } from './stored-tokens.ts';
+import { beginVisit, type Shop, type Visit } from './visit.ts';
 
 const MAX_ROUNDS = 64;
 
@@ -37,19 +40,28 @@ export interface Visited {
  * @throws {@link PaymentError}, or what `fetch` rejects with
  */
 export async function payAndSend(shop: Shop, request: ReplayableRequest): Promise<Visited> {
-  const state: Visit = {
-    request,
-    idempotencyKey: request.headers.get('idempotency-key') ?? crypto.randomUUID(),
-    tried: new Set(),
-    bought: new Set(),
-    lacking: new Set(),
-    storedTries: 0,
-    paidMsat: ZERO_MSAT,
-    feeMsat: ZERO_MSAT,
-  };
+  const visit = beginVisit(request, shop.clock);
+  try {
+    return await payUntilAnswered(shop, visit);
+  } finally {
+    visit.isOver = true;
+    endTurn(visit, 'passed');
+    letGo(shop, visit);
+  }
+}
+
+async function payUntilAnswered(shop: Shop, state: Visit): Promise<Visited> {
   let token = await findStored(shop, state, undefined);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
-    const response = await send(shop, state, token);
+    const answer = await send(shop, state, token);
+    const { response, retryAfterMs } = await readThrottle(answer, shop.clock);
+    if (retryAfterMs !== undefined) {
+      const next = await comeBack(shop, state, retryAfterMs, token);
+      if (next === undefined) return conclude(shop, state, token, response);
+      await response.body?.cancel();
+      token = next.token;
+      continue;
+    }
     if (token !== undefined && wasRefused(state, token, response)) {
       await noteRefusal(shop, state, token, response);
     }
@@ -61,13 +73,16 @@ export async function payAndSend(shop: Shop, request: ReplayableRequest): Promis
     }
     if (response.status !== 402 || (token !== undefined && isUpstreams402(response))) {
       if (token !== undefined) await noteAnswer(shop, state, token, response);
-      report(shop, state, token, response);
-      return { response, token, paidMsat: state.paidMsat, feeMsat: state.feeMsat };
+      return conclude(shop, state, token, response);
     }
     state.request = followRedirect(state.request, response);
     const offer = await readOffer(response, state.request.url, shop.clock);
     if (state.request.headers.has('authorization')) throw authorizationConflict(offer.quote);
-    token = await orAborted(acquire(shop, state, offer), state.request.signal);
+    const acquiring = acquireToken(shop, state, offer);
+    // The purchase is under way, and whoever has the next turn finds it.
+    endTurn(state, 'passed');
+    // Whoever leaves does not end the purchase: it goes on by itself, so that its token is kept.
+    token = await orAborted(acquiring, state.request.signal);
   }
   throw new PaymentError(
     'too-many-purchases',
@@ -75,47 +90,9 @@ export async function payAndSend(shop: Shop, request: ReplayableRequest): Promis
   );
 }
 
-/**
- * A token for an offer: one that is stored and not tried yet, one whose payment an earlier request began, else a new
- * one. When it serves more than one request, parallel requests wait for one purchase.
- */
-async function acquire(shop: Shop, state: Visit, offer: Offer): Promise<PaidToken> {
-  const work = (): Promise<PaidToken> => findOrBuy(shop, state, offer);
-  const token = isShared(offer.terms) ? await share(shop, flightKey(offer), work) : await work();
-  shop.users.set(token.paymentHash, (shop.users.get(token.paymentHash) ?? 0) + 1);
-  return token;
-}
-
-function flightKey(offer: Offer): string {
-  return `${offer.url.origin} ${offer.quote.service === '' ? scopeOf(offer.url.pathname) : offer.quote.service}`;
-}
-
-async function share(shop: Shop, key: string, work: () => Promise<PaidToken>): Promise<PaidToken> {
-  const flying = shop.flights.get(key);
-  if (flying !== undefined) return flying;
-  // Set before anything is awaited: whoever comes next finds it.
-  const flight = work().finally(() => shop.flights.delete(key));
-  shop.flights.set(key, flight);
-  return flight;
-}
-
-async function findOrBuy(shop: Shop, state: Visit, offer: Offer): Promise<PaidToken> {
-  const stored = await findStored(shop, state, offer);
-  if (stored !== undefined) return stored;
-  const resumed = await resumePending(shop, state, offer);
-  if (resumed !== undefined) return resumed;
-  if (state.bought.size >= shop.maxPurchases) {
-    throw new PaymentError(
-      'too-many-purchases',
-      `This request has bought ${state.bought.size} times and is still asked to pay. What was bought is kept.`,
-    );
-  }
-  const alreadyMsat = addMsat(state.paidMsat, state.feeMsat);
-  const { token, amountMsat, feeMsat } = await shop.buyer.buy(offer, alreadyMsat);
-  state.bought.add(token.paymentHash);
-  state.paidMsat = addMsat(state.paidMsat, amountMsat);
-  state.feeMsat = addMsat(state.feeMsat, feeMsat);
-  return token;
+function conclude(shop: Shop, state: Visit, token: PaidToken | undefined, response: Response): Visited {
+  report(shop, state, token, response);
+  return { response, token, paidMsat: state.paidMsat, feeMsat: state.feeMsat };
 }
 
 function report(shop: Shop, state: Visit, token: PaidToken | undefined, response: Response): void {
@@ -140,21 +117,4 @@ function authorizationConflict(quote: Quote): PaymentError {
       'leave it out, or ask the operator for a header of its own for the credential.',
     { paymentHash: quote.paymentHash, amountMsat: quote.amountMsat },
   );
-}
-
-/** Leaves when the caller aborts. The purchase goes on by itself to its end, so that its token is kept. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  promise.catch(() => undefined);
-  let stop: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (stop !== undefined) signal.removeEventListener('abort', stop);
-  }
 }

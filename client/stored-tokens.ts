@@ -1,6 +1,7 @@
 import { addMsat } from '../node/msat.ts';
 import { accountKey } from './account-tokens.ts';
 import type { PaidToken } from './buyer.ts';
+import { hasRoom, holdToken } from './hold-token.ts';
 import type { Offer } from './read-offer.ts';
 import { scopeMatch, type TokenRecord } from './token-store.ts';
 import type { Shop, Visit } from './visit.ts';
@@ -8,30 +9,43 @@ import type { Shop, Visit } from './visit.ts';
 /** Stored tokens that one request tries before it buys. Each try that fails costs the server an invoice. */
 const MAX_STORED_TRIES = 3;
 
-/** The best stored token that was not tried: for the offered service, else for the URL; the newest of equals. */
+/** Takes the best stored token that was not tried in hand: for the offered service, else for the URL; the newest of equals. */
 export async function findStored(
   shop: Shop,
   state: Visit,
   offer: Offer | undefined,
 ): Promise<PaidToken | undefined> {
   const { url, headers } = state.request;
-  if (state.storedTries >= MAX_STORED_TRIES || headers.has('authorization')) return undefined;
+  if (headers.has('authorization')) return undefined;
   // Whoever brings a key of their own wants an answer again that was lost; the token that paid for it may be spent.
   const wantsLostAnswer = headers.has('idempotency-key') && offer === undefined;
   let best: PaidToken | undefined;
   let bestMatch = -1;
-  for (const record of await shop.store.list(url.origin)) {
-    if (!isPaid(record) || state.tried.has(record.paymentHash) || state.lacking.has(accountKey(record)))
-      continue;
+  const records = await shop.store.list(url.origin);
+  if (state.isOver) return undefined;
+  for (const record of records) {
+    if (!isPaid(record) || state.tried.has(record.paymentHash)) continue;
+    if (!isNew(state, record) && !mayTry(state, record)) continue;
     if (record.state.kind === 'spent' && !wantsLostAnswer) continue;
     if (record.validUntilSec !== undefined && record.validUntilSec * 1000 <= shop.clock.nowMs()) continue;
+    if (!wantsLostAnswer && !hasRoom(shop, record)) continue;
     const match = matchOf(record, url, offer);
     if (match >= 0 && match >= bestMatch) [best, bestMatch] = [record, match];
   }
   if (best === undefined) return undefined;
-  state.storedTries += 1;
+  if (!isNew(state, best)) state.storedTries += 1;
+  holdToken(shop, state, best);
   shop.emit({ type: 'reusing', paymentHash: best.paymentHash, service: best.service });
   return best;
+}
+
+/** Bought by another request while this one was on its way. */
+function isNew({ beganAtMs }: Visit, { createdAtMs }: TokenRecord): boolean {
+  return createdAtMs >= beganAtMs;
+}
+
+function mayTry({ storedTries, lacking }: Visit, record: TokenRecord): boolean {
+  return storedTries < MAX_STORED_TRIES && !lacking.has(accountKey(record));
 }
 
 function matchOf(record: TokenRecord, url: URL, offer: Offer | undefined): number {
@@ -48,6 +62,8 @@ export async function resumePending(shop: Shop, state: Visit, offer: Offer): Pro
     if (matchOf(record, url, offer) < 0) continue;
     const purchase = await shop.buyer.resume(record, addMsat(state.paidMsat, state.feeMsat));
     if (purchase === undefined) continue;
+    if (!shop.users.has(record.paymentHash)) shop.users.set(record.paymentHash, 0);
+    holdToken(shop, state, purchase.token);
     state.bought.add(purchase.token.paymentHash);
     if (!purchase.recovered) {
       state.paidMsat = addMsat(state.paidMsat, purchase.amountMsat);

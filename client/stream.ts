@@ -1,4 +1,5 @@
 import type { Msat } from '../node/msat.ts';
+import { copyResponse } from './copy-response.ts';
 import { PaymentError } from './errors.ts';
 import type { Balance } from './follow-account.ts';
 import { followBody, type StreamEnd } from './paid-body.ts';
@@ -55,7 +56,7 @@ export async function openPaidStream(
     onEnd,
   });
   return {
-    response: copyOf(visited.response, body === null ? null : followed),
+    response: copyResponse(visited.response, body === null ? null : followed),
     done,
     balance: () => follower?.balance(),
     topUp: async (amountMsat) => {
@@ -82,15 +83,6 @@ async function openAgain(
   if (response.ok) return response;
   await response.body?.cancel().catch(() => undefined);
   return undefined;
-}
-
-/** The same answer around another body; `new Response` alone would forget its address. */
-function copyOf(response: Response, body: ReadableStream<Uint8Array> | null): Response {
-  if (body === null) return response;
-  const { status, statusText, headers, url, redirected } = response;
-  const copy = new Response(body, { status, statusText, headers });
-  Object.defineProperties(copy, { url: { value: url }, redirected: { value: redirected } });
-  return copy;
 }
 
 function notCharged(): PaymentError {

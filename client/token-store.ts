@@ -104,7 +104,8 @@ export function scopeOf(path: string): string {
   return end <= 0 ? path : `${path.slice(0, end)}/*`;
 }
 
-function covers(scope: string, path: string): boolean {
+/** Whether a path lies in the URL space that {@link scopeOf} names. */
+export function covers(scope: string, path: string): boolean {
   return scope.endsWith('/*') ? path.startsWith(scope.slice(0, -1)) : scope === path;
 }
 

@@ -112,6 +112,8 @@ function lineOf(event: PaymentEvent, unit: string): string | undefined {
         : `paid ${formatMsat(event.amountMsat)} + ${formatMsat(event.feeMsat)} fee${unit} …`;
     case 'reusing':
       return `trying a token that was bought before${event.service === '' ? '' : ` (${printable(event.service, 100)})`} …`;
+    case 'throttled':
+      return `too many requests at once from here; asking again in ${Math.ceil(event.pauseMs / 1000)} s …`;
     case 'repeating':
       return 'the answer was lost; asking again, free …';
     case 'topping-up':
