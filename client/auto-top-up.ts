@@ -23,6 +23,7 @@ export interface TopUpsOptions {
   /** Asks the gateway, and notes its answer. @throws {@link AccountError} */
   readonly refresh: () => Promise<AccountReport>;
   readonly note: (report: AccountReport) => void;
+  /** Aborts when no more shall be begun. */
   readonly signal: AbortSignal;
 }
 
@@ -34,6 +35,8 @@ export interface TopUpTotals {
   readonly feeMsat: Msat;
   /** Added to the account, msat: also what an earlier process had paid. */
   readonly creditedMsat: Msat;
+  /** Of a top-up that was begun and whose end is not known, msat; 0 when there is none. If it is paid already, `paidMsat` has it too. */
+  readonly pendingMsat: Msat;
 }
 
 /** The top-ups of one account, one at a time. */
@@ -76,7 +79,13 @@ interface Counter extends TopUpsOptions {
 
 /** Makes the {@link TopUps} of an account. */
 export function createTopUps(options: TopUpsOptions): TopUps {
-  const totals = { count: 0, paidMsat: ZERO_MSAT, feeMsat: ZERO_MSAT, creditedMsat: ZERO_MSAT };
+  const totals = {
+    count: 0,
+    paidMsat: ZERO_MSAT,
+    feeMsat: ZERO_MSAT,
+    creditedMsat: ZERO_MSAT,
+    pendingMsat: ZERO_MSAT,
+  };
   const counter: Counter = { ...options, uncredited: undefined, doubtful: new Set(), inVain: 0, totals };
   const { rule, amountMsat, pace, signal, shop } = options;
   let active: Promise<void> | undefined;
@@ -168,11 +177,14 @@ async function addOnce(counter: Counter, amountMsat: Msat, before: AccountReport
   const { shop, account, alreadyMsat, totals } = counter;
   if (counter.uncredited !== undefined) return credit(counter, counter.uncredited);
   shop.emit({ type: 'topping-up', amountMsat, balanceMsat: before.balanceMsat });
+  counter.totals = { ...totals, pendingMsat: amountMsat };
   const spentMsat = addMsat(alreadyMsat, totals.paidMsat, totals.feeMsat);
   const paying = payTopUp(shop, account, amountMsat, spentMsat, (purchase) => count(counter, purchase));
   const result = await paying.catch((error: unknown) => {
     const isDoubtful = error instanceof PaymentError && error.code === 'payment-unknown';
     if (isDoubtful && error.paymentHash !== undefined) counter.doubtful.add(error.paymentHash);
+    const isOver = !isDoubtful && counter.uncredited === undefined;
+    if (isOver) counter.totals = { ...counter.totals, pendingMsat: ZERO_MSAT };
     throw error;
   });
   conclude(counter, result);
@@ -204,7 +216,12 @@ function count(counter: Counter, purchase: Purchase): void {
 function conclude(counter: Counter, { amountMsat, report }: ToppedUp): void {
   const { count, creditedMsat } = counter.totals;
   counter.uncredited = undefined;
-  counter.totals = { ...counter.totals, count: count + 1, creditedMsat: addMsat(creditedMsat, amountMsat) };
+  counter.totals = {
+    ...counter.totals,
+    count: count + 1,
+    creditedMsat: addMsat(creditedMsat, amountMsat),
+    pendingMsat: ZERO_MSAT,
+  };
   counter.note(report);
 }
 

@@ -63,6 +63,8 @@ export interface AccountFollower {
   topUp(amountMsat?: Msat): Promise<void>;
   /** Resolves when no top-up is under way. */
   settled(): Promise<void>;
+  /** Begins no more top-ups by itself. Resolves when none is under way. */
+  windDown(): Promise<void>;
   totals(): TopUpTotals;
   /** Why it is not topped up by itself any more. */
   failure(): PaymentError | undefined;
@@ -86,6 +88,8 @@ interface Watch {
   readonly rule: FullRule | undefined;
   readonly pace: Pace;
   readonly stop: AbortController;
+  /** Ends what pays by itself; what is left is only watched. */
+  readonly rest: AbortController;
   /** Ends the present wait of the poll: what was heard may make the next question urgent. */
   wake: AbortController;
   last: AccountReport | undefined;
@@ -108,6 +112,7 @@ export function followAccount(shop: Shop, account: PaidAccount, options: FollowO
     rule,
     pace: createPace(announced),
     stop: new AbortController(),
+    rest: new AbortController(),
     wake: new AbortController(),
     last: undefined,
     askedAtMs: shop.clock.nowMs(),
@@ -117,7 +122,7 @@ export function followAccount(shop: Shop, account: PaidAccount, options: FollowO
   const amountMsat = rule?.amountMsat ?? boughtMsat;
   const note = (report: AccountReport): void => hearReport(watch, report);
   const refresh = (): Promise<AccountReport> => askNow(watch);
-  const { pace, stop } = watch;
+  const { pace, stop, rest } = watch;
   const topUps = createTopUps({
     shop,
     account,
@@ -127,7 +132,7 @@ export function followAccount(shop: Shop, account: PaidAccount, options: FollowO
     alreadyMsat,
     refresh,
     note,
-    signal: stop.signal,
+    signal: AbortSignal.any([rest.signal, stop.signal]),
   });
   const hear = (notice: StreamNotice): void => hearNotice(watch, topUps, notice);
   const listener = {
@@ -160,6 +165,10 @@ export function followAccount(shop: Shop, account: PaidAccount, options: FollowO
     hear,
     topUp: (wantedMsat) => topUps.add(wantedMsat),
     settled: () => topUps.settled(),
+    windDown: () => {
+      rest.abort();
+      return topUps.settled();
+    },
     totals: () => topUps.totals(),
     failure: () => topUps.failure(),
     stop: () => stop.abort(),

@@ -1,5 +1,7 @@
 import { addMsat, type Msat } from '../node/msat.ts';
 import { perSecond, readMeteredRate } from './account-report.ts';
+import type { TopUpTotals } from './auto-top-up.ts';
+import type { Clock } from './clock.ts';
 import { type AccountFollower, type Balance, followAccount } from './follow-account.ts';
 import { readMacaroonTerms } from './macaroon-terms.ts';
 import { balanceOf } from './note-answer.ts';
@@ -25,14 +27,21 @@ export interface StreamSummary {
   /** Paid for it: the first purchase and the top-ups, msat. Tokens from before cost nothing. */
   readonly paidMsat: Msat;
   readonly feeMsat: Msat;
+  /** Top-ups that were paid and credited. */
   readonly topUps: number;
+  /**
+   * A top-up that was still under way at the end, msat: it is not in `topUps`, but in `paidMsat` if it was paid. It is written down, and what
+   * it adds to the account is used by the next request. `usedMsat` is absent then.
+   */
+  readonly pendingTopUpMsat?: Msat;
   /** What the gateway said at the end. */
   readonly balanceMsat?: Msat;
   /** What was bought and what is left tell what was used. Absent with a token from before: what there was at first is not known. */
   readonly usedMsat?: Msat;
 }
 
-/** How long the end of a stream waits for what is left of its money, ms. */
+/** How long the end of a stream waits for a payment that is under way, and for what is left of its money, ms. */
+const LAST_PAYMENT_MS = 5_000;
 const LAST_QUESTION_MS = 2_000;
 
 /** Follows the account that pays for an answer; `undefined` for what is free, failed, or has a price that is paid at once. */
@@ -61,7 +70,10 @@ export function followVisit(
   );
 }
 
-/** Asks once more what is left, and stops following. */
+/**
+ * Waits for a top-up that is under way, asks once more what is left, and stops following: all of it within a few seconds, so that a wallet
+ * or a gateway that hangs holds nobody up.
+ */
 export async function summarize(
   shop: Shop,
   visited: Visited,
@@ -70,23 +82,46 @@ export async function summarize(
 ): Promise<StreamSummary> {
   const { paidMsat, feeMsat, token } = visited;
   if (follower === undefined) return { ...seen, paidMsat, feeMsat, topUps: 0 };
-  const stop = new AbortController();
-  const late = shop.clock.sleep(LAST_QUESTION_MS, stop.signal).then(() => undefined);
-  const balance = (await Promise.race([follower.finalBalance(), late])) ?? follower.balance();
-  stop.abort();
+  await within(shop.clock, LAST_PAYMENT_MS, follower.windDown());
+  const { balance, totals } = await lastWord(shop, follower);
   follower.stop();
-  const totals = follower.totals();
+  const { pendingMsat } = totals;
   const summary: StreamSummary = {
     ...seen,
     paidMsat: addMsat(paidMsat, totals.paidMsat),
     feeMsat: addMsat(feeMsat, totals.feeMsat),
     topUps: totals.count,
+    ...(pendingMsat === 0 ? {} : { pendingTopUpMsat: pendingMsat }),
   };
   if (balance === undefined) return summary;
   const { balanceMsat } = balance;
   // Of a token from before only the head tells, and that without what was set aside for the beginning.
   const hadMsat = paidMsat > 0 ? token?.amountMsat : undefined;
-  if (hadMsat === undefined) return { ...summary, balanceMsat };
+  // The gateway may have seen a payment whose end is not known here.
+  if (hadMsat === undefined || pendingMsat > 0) return { ...summary, balanceMsat };
   const usedMsat = Math.max(0, hadMsat + totals.creditedMsat - balanceMsat) as Msat;
   return { ...summary, balanceMsat, usedMsat };
+}
+
+/** The balance and what made it: when a top-up was credited while it was asked for, it is asked for again. */
+async function lastWord(
+  { clock }: Shop,
+  follower: AccountFollower,
+): Promise<{ readonly balance: Balance | undefined; readonly totals: TopUpTotals }> {
+  for (let again = 1; ; again -= 1) {
+    const totals = follower.totals();
+    const balance = (await within(clock, LAST_QUESTION_MS, follower.finalBalance())) ?? follower.balance();
+    if (again === 0 || totals.count === follower.totals().count)
+      return { balance, totals: follower.totals() };
+  }
+}
+
+async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
+  const over = new AbortController();
+  const late = clock.sleep(ms, over.signal).then(() => undefined);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    over.abort();
+  }
 }

@@ -127,13 +127,16 @@ export function formatDuration(ms: number): string {
 }
 
 function summaryLine(summary: StreamSummary, unit: string): string {
-  const { paidMsat, feeMsat, topUps, usedMsat, balanceMsat, bytes, elapsedMs } = summary;
+  const { paidMsat, feeMsat, topUps, pendingTopUpMsat, usedMsat, balanceMsat, bytes, elapsedMs } = summary;
   const total = msat(paidMsat + feeMsat);
   const fee = feeMsat === 0 ? '' : ` (fee ${formatMsat(feeMsat)})`;
   const parts = [
     `streamed ${formatBytes(bytes)} in ${formatDuration(elapsedMs)}`,
     `cost: ${formatMsat(total)}${fee}${unit}`,
     ...(topUps === 0 ? [] : [`${topUps} top-up${topUps === 1 ? '' : 's'}`]),
+    ...(pendingTopUpMsat === undefined
+      ? []
+      : [`a top-up of ${formatMsat(pendingTopUpMsat)} is still under way, for the next run`]),
     ...(usedMsat === undefined ? [] : [`${formatMsat(usedMsat as Msat)} used`]),
     ...(balanceMsat === undefined ? [] : [`${formatMsat(balanceMsat)} left on the account`]),
   ];

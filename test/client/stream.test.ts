@@ -299,6 +299,65 @@ describe('a paid stream', () => {
   });
 });
 
+describe('a stream that is closed while it is topped up', () => {
+  it('waits for the payment, and tells of it as of any other', async () => {
+    const { stream, events } = await openStream();
+    const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>();
+    const { promise: closing, resolve: goOn } = Promise.withResolvers<void>();
+    gateway.onTopUpAsked = () => {
+      onAsked();
+      return closing;
+    };
+    await feedSays(1_000);
+    await asked;
+    const closed = stream.close();
+    await gateway.streams[0]?.closed;
+    goOn();
+    await until('the top-up was credited', () => named(events, 'topped-up').length === 1);
+    const { topUps, paidMsat, balanceMsat, usedMsat, pendingTopUpMsat } = await passTime(stream.done, 4);
+    await closed;
+    assert.deepEqual([topUps, paidMsat, balanceMsat, usedMsat], [1, 80_000, 21_000, 59_000]);
+    assert.equal(pendingTopUpMsat, undefined);
+  });
+
+  it('names a payment whose end does not come, and does not wait for ever', async () => {
+    const { stream } = await openStream();
+    node.mode = 'in-flight';
+    await feedSays(1_000);
+    await until('it is being paid', () => node.paid.length === 2);
+    const closed = stream.close();
+    const { topUps, paidMsat, balanceMsat, usedMsat, pendingTopUpMsat } = await passTime(stream.done);
+    await closed;
+    assert.deepEqual([topUps, paidMsat, balanceMsat, usedMsat], [0, 60_000, 1_000, undefined]);
+    assert.equal(pendingTopUpMsat, 20_000);
+  });
+
+  it('names a payment that was made and that the gateway has not answered to', async () => {
+    const { stream, events } = await openStream();
+    gateway.onTopUpAsked = () => {
+      gateway.faults.set(
+        '/.l402/account',
+        Array.from({ length: 500 }, () => ({ status: 503 })),
+      );
+    };
+    await feedSays(1_000);
+    await until('it is paid', () => named(events, 'paid').length === 2);
+    const closed = stream.close();
+    const { topUps, paidMsat, usedMsat, pendingTopUpMsat } = await passTime(stream.done);
+    await closed;
+    assert.deepEqual([topUps, paidMsat, usedMsat, pendingTopUpMsat], [0, 80_000, undefined, 20_000]);
+  });
+
+  it('pays for nothing that had not been begun', async () => {
+    const { stream } = await openStream();
+    const closed = stream.close();
+    await gateway.streams[0]?.closed;
+    await feedSays(1_000);
+    assert.deepEqual([(await passTime(stream.done)).pendingTopUpMsat, node.paid.length], [undefined, 1]);
+    await closed;
+  });
+});
+
 describe('the end of the money', () => {
   it('after the last top-up that the budget allows is a cut, and nothing more is paid', async () => {
     const budget = createBudget({ perRequestMsat: sats(85) });
