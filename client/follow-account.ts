@@ -2,6 +2,7 @@ import type { Msat } from '../node/msat.ts';
 import type { AccountReport } from './account-report.ts';
 import { AccountError, askAccount, type PaidAccount } from './account-requests.ts';
 import { findNewer } from './account-tokens.ts';
+import { askUntilBack } from './ask-remainder.ts';
 import { createTopUps, type TopUps, type TopUpTotals } from './auto-top-up.ts';
 import type { PaymentError } from './errors.ts';
 import type { StreamNotice } from './events.ts';
@@ -75,9 +76,6 @@ export interface AccountFollower {
 /** How long the feed may be silent before the account is asked, ms; and how often it is asked without a feed. */
 const FEED_SILENT_MS = 15_000;
 const POLL_MS = 3_000;
-/** How often it is asked for the last balance, and the pause between, ms. */
-const LAST_QUESTIONS = 5;
-const LAST_PAUSE_MS = 100;
 /** Between two questions, however urgent, ms. */
 const LEAST_PAUSE_MS = 1_000;
 
@@ -157,7 +155,7 @@ export function followAccount(shop: Shop, account: PaidAccount, options: FollowO
         () => undefined,
       ),
     finalBalance: () =>
-      askUntilBack(watch).then(
+      askUntilBack(shop.clock, refresh, stop.signal).then(
         (report) => toBalance(report, pace),
         () => undefined,
       ),
@@ -234,15 +232,6 @@ async function askNow(watch: Watch): Promise<AccountReport> {
   const report = await askOrRenew(shop, account);
   watch.askedAtMs = shop.clock.nowMs();
   hearReport(watch, report);
-  return report;
-}
-
-async function askUntilBack(watch: Watch): Promise<AccountReport> {
-  let report = await askNow(watch);
-  for (let asked = 1; asked < LAST_QUESTIONS && (report.reservedMsat ?? 0) > 0; asked += 1) {
-    await watch.shop.clock.sleep(LAST_PAUSE_MS, watch.stop.signal);
-    report = await askNow(watch);
-  }
   return report;
 }
 

@@ -4,7 +4,12 @@ import { openShop, type PayingFetchOptions } from './open-shop.ts';
 import { openPaidSocket, type PaidSocket, type PaidSocketOptions, type SocketLike } from './paid-socket.ts';
 import type { PaidStreamOptions } from './paid-visit.ts';
 import { payAndSend } from './pay-and-send.ts';
-import { type FetchInput, type ReplayableRequest, toReplayableRequest } from './replayable-request.ts';
+import {
+  type FetchInput,
+  MAX_REPLAY_BYTES,
+  type ReplayableRequest,
+  toReplayableRequest,
+} from './replayable-request.ts';
 import { openPaidStream, type PaidStream } from './stream.ts';
 
 /** Everything that can be paid for, over one wallet, budget and store. */
@@ -47,7 +52,7 @@ export interface PayingClient {
 export function createPayingClient(options: PayingFetchOptions): PayingClient {
   const shop = openShop(options);
   const toRequest = (input: FetchInput, init: RequestInit): Promise<ReplayableRequest> =>
-    toReplayableRequest(input, init, options.maxReplayBytes ?? 16 * 1024 * 1024);
+    toReplayableRequest(input, init, options.maxReplayBytes ?? MAX_REPLAY_BYTES);
   return {
     fetch: async (input: FetchInput, init: RequestInit = {}) =>
       (await payAndSend(shop, await toRequest(input, init))).response,

@@ -16,6 +16,9 @@ export interface ReplayableRequest {
   readonly idempotent: boolean;
 }
 
+/** The longest body that is kept in memory so that it can be sent again, unless it is said otherwise, bytes. */
+export const MAX_REPLAY_BYTES = 16 * 1024 * 1024;
+
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
 /**

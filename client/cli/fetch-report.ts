@@ -12,6 +12,8 @@ export interface FetchReport {
   readonly onEvent: (event: PaymentEvent) => void;
   /** The status line of the answer. */
   answered(response: Response): void;
+  /** What is left of an account that was charged as the answer was delivered, msat. */
+  left(balanceMsat: Msat): void;
   /** The cost, or what went wrong. Called once, last. */
   end(exitCode: number, failure?: { readonly error: unknown; readonly message: string }): void;
 }
@@ -43,6 +45,9 @@ export function createFetchReport(io: Io, mode: ReportMode, url: string, unit: s
       if (line !== undefined) progress(line);
     },
     answered: (response) => progress(`${response.status} ${response.statusText}`.trimEnd()),
+    left: (balanceMsat) => {
+      tally.balanceMsat = balanceMsat;
+    },
     end: (exitCode, failure) => {
       if (mode === 'json') {
         const { error, message } = failure ?? {};

@@ -5,13 +5,20 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { formatMsat } from '../../node/msat.ts';
+import { askRemainder } from '../ask-remainder.ts';
 import { createBudget } from '../budget.ts';
 import { PaymentError } from '../errors.ts';
 import type { PaymentListener, Quote } from '../events.ts';
 import { createFileTokenStore } from '../file-token-store.ts';
+import { readMacaroonTerms } from '../macaroon-terms.ts';
+import { isMetered } from '../note-answer.ts';
+import { openShop, type PayingFetchOptions } from '../open-shop.ts';
+import { payAndSend, type Visited } from '../pay-and-send.ts';
 import { createPayingFetch } from '../paying-fetch.ts';
 import { readChunks } from '../read-chunks.ts';
+import { MAX_REPLAY_BYTES, toReplayableRequest } from '../replayable-request.ts';
 import { createMemoryTokenStore } from '../token-store.ts';
+import type { Shop } from '../visit.ts';
 import type { Wallet } from '../wallet.ts';
 import { addRequestOptions, type RequestOptions, toRequest } from './curl-request.ts';
 import { describeFailure, EXIT, UsageError } from './exit-codes.ts';
@@ -100,15 +107,33 @@ async function fetchAndPrint(
   const settings = { ...init, signal: AbortSignal.any(signals) };
   if (options.dryRun === true) return dryRun(url, settings, options, io, report);
   await checkOutput(options, io);
-  const payingFetch = openPayingFetch(options, io, await openWallet(options, io), report.onEvent);
-  const response = await payingFetch(url, settings);
+  const shop = openShop(shopOptions(options, io, await openWallet(options, io), report.onEvent));
+  const visited = await payAndSend(shop, await toReplayableRequest(url, settings, MAX_REPLAY_BYTES));
+  const { response } = visited;
   report.answered(response);
-  if (options.fail === true && response.status >= 400) {
-    await response.body?.cancel();
-    return EXIT.httpError;
+  try {
+    if (options.fail === true && response.status >= 400) {
+      await response.body?.cancel();
+      return EXIT.httpError;
+    }
+    await printAnswer(response, options, io);
+    return EXIT.ok;
+  } finally {
+    if (options.silent !== true) await tellRemainder(shop, visited, report, settings.signal);
   }
-  await printAnswer(response, options, io);
-  return EXIT.ok;
+}
+
+/** Of what was charged as it was delivered the head of the answer did not know what would be left. */
+async function tellRemainder(
+  shop: Shop,
+  { token, response }: Visited,
+  report: FetchReport,
+  signal: AbortSignal,
+): Promise<void> {
+  if (token === undefined || signal.aborted) return;
+  if (!isMetered(response, readMacaroonTerms(token.macaroon).price)) return;
+  const balanceMsat = await askRemainder(shop, token, signal);
+  if (balanceMsat !== undefined) report.left(balanceMsat);
 }
 
 function timeLimit(seconds: string | undefined): readonly AbortSignal[] {
@@ -119,19 +144,19 @@ function timeLimit(seconds: string | undefined): readonly AbortSignal[] {
   return [AbortSignal.timeout(Number(seconds) * 1000)];
 }
 
-function openPayingFetch(
+function shopOptions(
   options: FetchOptions,
   io: Io,
   { wallet }: OpenedWallet<Wallet>,
   onEvent: PaymentListener,
-): typeof globalThis.fetch {
-  return createPayingFetch({
+): PayingFetchOptions {
+  return {
     wallet,
     budget: createBudget({ perRequestMsat: parseSats('--max-sats', options.maxSats) }),
     store: createFileTokenStore({ file: join(resolve(io.cwd, options.data), 'tokens.json') }),
     payTimeoutMs: options.wallet === 'qr' ? QR_TIMEOUT_MS : PAY_TIMEOUT_MS,
     onEvent,
-  });
+  };
 }
 
 /** Asks without any token, so that nothing is spent, and stops at the price. */

@@ -12,6 +12,8 @@ import { registerFetch } from '../../client/cli/fetch.ts';
 import type { Io } from '../../client/cli/io.ts';
 import { registerPay } from '../../client/cli/pay.ts';
 import { registerWallet } from '../../client/cli/wallet.ts';
+import { systemClock } from '../../client/clock.ts';
+import { startGateway, until } from './fake-gateway.ts';
 import {
   listen,
   NODE_MACAROON,
@@ -101,6 +103,42 @@ describe('sluice fetch', () => {
       '200 OK',
       'cost: 11 sat (fee 1 sat) (PLAY MONEY), 0 sat left on the account',
     ]);
+  });
+
+  it('tells at the end what an answer that was charged as it was delivered has left', async () => {
+    const metered = await startGateway(node, systemClock);
+    metered.price = '10msat/1000B';
+    metered.contentType = 'text/plain';
+    const readToEnd = async (args: readonly string[], balanceMsat: number): Promise<Outcome> => {
+      const streams = metered.streams.length;
+      const outcome = run(['fetch', `${metered.origin}/file`, ...args]);
+      await until('it is being read', () => metered.streams.length > streams);
+      metered.setBalance(balanceMsat);
+      // The gateway sees the end of the answer later than the question.
+      metered.setAside.push(5_000, 5_000);
+      metered.streams.at(-1)?.write('the file');
+      metered.streams.at(-1)?.end();
+      return outcome;
+    };
+    try {
+      const first = await readToEnd([], 52_000);
+      assert.deepEqual([first.code, first.stdout], [0, 'the file'], first.stderr);
+      assert.match(first.stderr, /\ncost: 60 sat \(PLAY MONEY\), 52 sat left on the account\n$/);
+      const { isMetered, balanceMsat, paidMsat } = JSON.parse((await readToEnd(['--json'], 44_500)).stderr);
+      assert.deepEqual([isMetered, balanceMsat, paidMsat], [true, 44_500, 0]);
+      const asked = metered.count('GET /.l402/account 200');
+      assert.equal(asked, 6);
+      assert.equal((await readToEnd(['-s'], 40_000)).stderr, '');
+      assert.equal(metered.count('GET /.l402/account 200'), asked, 'nobody would read it');
+      metered.faults.set('/.l402/account', [{ status: 404 }]);
+      const last = await readToEnd([], 30_000);
+      assert.match(
+        last.stderr,
+        /\ncost: 0 sat .*, and what the answer did not use of the account stays on it\n$/,
+      );
+    } finally {
+      await metered.close();
+    }
   });
 
   it('uses in the next run what the first one bought', async () => {
