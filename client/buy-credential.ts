@@ -45,6 +45,7 @@ export async function buyCredential(
   });
   if (response.status !== 402) {
     await response.body?.cancel();
+    if (response.status === 429 || response.status >= 500) throw noPrice(response.status);
     return undefined;
   }
   const offer = await readOffer(response, request.url, shop.clock);
@@ -54,6 +55,12 @@ export async function buyCredential(
   const credential = await topUpTo(shop, account, first, amountMsat);
   await giveAway(shop, first.token, account.token);
   return credential;
+}
+
+/** Whether it costs anything is not known. */
+function noPrice(status: number): PaymentError {
+  const message = `The server answered ${status} and named no price. Nothing was paid; ask again later.`;
+  return new PaymentError('no-challenge', message);
 }
 
 /** From now on the tokens belong to whoever gets the credential: this store must not spend them. */

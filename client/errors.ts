@@ -2,7 +2,7 @@ import type { Msat } from '../node/msat.ts';
 
 /** Why a request was not paid for, or was paid for and not answered. Programs may branch on it: the codes are stable. */
 export type PaymentErrorCode =
-  /** 402 without an L402 or LSAT challenge that can be read. Nothing was paid. */
+  /** 402 without an L402 or LSAT challenge that can be read; or no answer that tells the price of a credential. Nothing was paid. */
   | 'no-challenge'
   /** The challenge's invoice is not a BOLT 11 invoice, or its checksum is wrong. Nothing was paid. */
   | 'bad-invoice'

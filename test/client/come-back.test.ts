@@ -59,19 +59,27 @@ interface Subject {
   count(type: PaymentEvent['type']): number;
 }
 
-/** A client whose pauses pass at once, for the gateway too: whoever waits is awaited, and nothing else takes time. */
-function openClient(wallet: Wallet, options: { onEvent?: (event: PaymentEvent) => void } = {}): Subject {
+/** A client whose pauses pass at once, for the gateway too; the first of them when so many answers have come. */
+function openClient(wallet: Wallet, firstAnswers = 0): Subject {
   const events: PaymentEvent[] = [];
+  const { promise: areThere, resolve } = Promise.withResolvers<void>();
+  let answers = 0;
+  const countingFetch: typeof fetch = async (...request) => {
+    const answer = await fetch(...request);
+    answers += 1;
+    if (answers >= firstAnswers) resolve();
+    return answer;
+  };
   const store = createMemoryTokenStore();
   const client = createPayingClient({
     wallet,
     budget: createBudget({ perRequestMsat: sats(1_000) }),
     store,
     clock,
+    fetch: countingFetch,
     onEvent: (event) => {
       events.push(event);
-      if (event.type === 'throttled') void clock.advance(event.pauseMs);
-      options.onEvent?.(event);
+      if (event.type === 'throttled') void areThere.then(() => clock.advance(event.pauseMs));
     },
   });
   return { client, events, store, count: (type) => events.filter((event) => event.type === type).length };
@@ -128,6 +136,20 @@ describe('a burst of requests to a gateway that lets one address ask for 20 pric
     assert.equal(count('paid'), BURST);
     const { creditedMsat, spentMsat } = await gateway.store.totals();
     assert.deepEqual([creditedMsat, spentMsat], [BURST * 10_000, BURST * 10_000]);
+  });
+
+  it('hands the 429 on after two minutes, and has paid for what was served alone', async () => {
+    const gateway = await sell(['/quote', '10 sat']);
+    const beganMs = clock.nowMs();
+    const { client, count } = openClient(gateway.payer, 180);
+    const statuses = await burst(client, `${gateway.url}/quote`, 160);
+    const served = statuses.filter((status) => status === 200).length;
+    assert.ok(statuses.every((status) => status === 200 || status === 429));
+    assert.ok(served >= 100 && served < 160, `${served} of 160`);
+    assert.ok(clock.nowMs() - beganMs <= 125_000);
+    assert.equal(count('paid'), served);
+    const { creditedMsat, spentMsat } = await gateway.store.totals();
+    assert.deepEqual([creditedMsat, spentMsat], [served * 10_000, served * 10_000]);
   });
 
   it('does not hold up what is free, while it waits for a payment', async () => {
@@ -191,7 +213,7 @@ describe('a server that answers 429 for ever', () => {
   it('is asked a few times more by one request, and not at all by those behind it', async () => {
     for (const retryAfter of ['0', '1', '-5', 'soon']) {
       const server = await refuse({ ...JSON_TYPE, 'retry-after': retryAfter }, THROTTLED);
-      const { client, events } = openClient(NOBODY);
+      const { client, events } = openClient(NOBODY, BURST);
       assert.ok((await burst(client, `${server.url}/a`)).every((status) => status === 429));
       // One whose refusal is read after the others have given up has turns of its own.
       assert.ok(server.requests() >= BURST + 6 && server.requests() < 2 * BURST, `${server.requests()}`);

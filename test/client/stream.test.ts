@@ -479,6 +479,20 @@ describe('credit that is too little for one request', () => {
   });
 });
 
+describe('a credential to be used elsewhere', () => {
+  it('is not said to cost nothing when the price was not told', async () => {
+    const { client } = openClient();
+    const buy = () => client.buyCredential(`${gateway.origin}/live`, { amountMsat: sats(60) });
+    for (const status of [429, 503]) {
+      gateway.faults.set('/live', [{ status }]);
+      await assert.rejects(buy(), { code: 'no-challenge', message: new RegExp(`answered ${status} and`) });
+    }
+    gateway.faults.set('/live', [{ status: 404 }]);
+    assert.equal(await buy(), undefined);
+    assert.equal((await buy())?.paidMsat, 60_000);
+  });
+});
+
 describe('a top-up', () => {
   it('that the gateway refuses is not asked for again', async () => {
     gateway.faults.set('/.l402/topup', [{ status: 403 }]);
