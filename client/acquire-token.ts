@@ -10,7 +10,8 @@ import type { Shop, Visit } from './visit.ts';
 
 /** After these nobody else shall try it at once: the same person would be asked again, or something else be paid in its place. */
 const FINAL: ReadonlySet<PaymentErrorCode> = new Set(['declined', 'payment-unknown']);
-/** So many purchases may fail while a request waits for them; it fails with the last. */
+/** Failures of the wallet, which is the same for all: so many while a request waits, and it fails with the last. */
+const OF_WALLET: ReadonlySet<PaymentErrorCode> = new Set(['wallet-failed', 'payment-failed']);
 const MAX_FAILURES = 2;
 
 /**
@@ -32,10 +33,12 @@ export async function acquireToken(shop: Shop, visit: Visit, offer: Offer): Prom
       return token;
     } catch (error) {
       visit.request.signal?.throwIfAborted();
-      // Another failure was that request's own, and this one leads now if it is the first.
-      if (!(error instanceof PaymentError) || error.code === 'too-many-purchases') continue;
+      if (!(error instanceof PaymentError)) continue;
+      if (FINAL.has(error.code)) throw error;
+      // Every other failure is that request's own, such as its budget; this one leads now if it is the first.
+      if (!OF_WALLET.has(error.code)) continue;
       failures += 1;
-      if (failures >= MAX_FAILURES || FINAL.has(error.code)) throw error;
+      if (failures >= MAX_FAILURES) throw error;
     }
   }
 }

@@ -71,7 +71,7 @@ export async function comeBack(
       endTurn(visit, 'passed');
       return { token: bought };
     }
-    if (hasPaused) return { token };
+    if (hasPaused && visit.turn !== undefined) return { token };
     const other = visit.turn === undefined ? shop.turns.get(url.origin) : undefined;
     if (other !== undefined) {
       if ((await endOf(shop, visit, other)) !== 'passed') return undefined;
@@ -106,6 +106,8 @@ async function findBought(shop: Shop, visit: Visit): Promise<PaidToken | undefin
   // A purchase that begins while another one is waited for is met too.
   for (const { offer, purchase } of shop.flights.values()) {
     if (offer.origin !== url.origin || !covers(offer.scope, url.pathname)) continue;
+    // A payment may take long, and requests to other services have their turn meanwhile.
+    endTurn(visit, 'passed');
     const token = await purchase.catch(() => undefined);
     if (visit.isOver) return undefined;
     if (token === undefined || visit.tried.has(token.paymentHash) || !hasRoom(shop, token)) continue;

@@ -116,6 +116,12 @@ describe('requests that were offered the same at once', () => {
     }
   });
 
+  it('find out each by itself whether their budget allows it', async () => {
+    ends = Array.from({ length: 4 }, () => new PaymentError('over-budget', 'too much'));
+    assert.deepEqual(users(await acquireTogether(6)), [4, 2]);
+    assert.equal(bought.length, 5);
+  });
+
   it('go on with the next one when the first has bought too often, or is called off before it buys', async () => {
     const [busy, calledOff, last] = [visit(), visit(AbortSignal.abort(new Error('called off'))), visit()];
     busy.bought.add('one').add('two');

@@ -11,9 +11,10 @@ import {
   type Wallet,
 } from '../../client/index.ts';
 import { type DemoUpstream, startDemoUpstream } from '../../gateway/demo/upstream.ts';
+import type { LightningNode } from '../../node/node.ts';
 import { testConfig, testService } from '../support/config.ts';
-import { startTestGateway, type TestGateway } from '../support/gateway.ts';
-import { type SteppedClock, steppedClock } from './fake-gateway.ts';
+import { startTestGateway, type TestGateway, type TestGatewayOptions } from '../support/gateway.ts';
+import { type SteppedClock, steppedClock, until } from './fake-gateway.ts';
 import { listen } from './support.ts';
 
 /** What a gateway allows one address, unless its operator says otherwise. */
@@ -36,11 +37,17 @@ afterEach(async () => {
   for (const one of open.splice(0)) await one.stop();
 });
 
-async function sell(...wares: readonly (readonly [path: string, price: string])[]): Promise<TestGateway> {
+type Ware = readonly [path: string, price: string];
+
+async function sell(
+  wares: readonly Ware[],
+  options: Pick<TestGatewayOptions, 'wrapNode'> = {},
+): Promise<TestGateway> {
   const services = wares.map(([path, price], at) =>
     testService({ name: `service${at}`, path, price, upstream: demo.url }),
   );
   const gateway = await startTestGateway(services, {
+    ...options,
     config: { challenge: LIMITS },
     clock: {
       get ms() {
@@ -59,8 +66,8 @@ interface Subject {
   count(type: PaymentEvent['type']): number;
 }
 
-/** A client whose pauses pass at once, for the gateway too; the first of them when so many answers have come. */
-function openClient(wallet: Wallet, firstAnswers = 0): Subject {
+/** A client whose pauses pass at once, for the gateway too; the first of them when so many answers have come, or something has happened. */
+function openClient(wallet: Wallet, firstAnswers = 0, happened?: Promise<void>): Subject {
   const events: PaymentEvent[] = [];
   const { promise: areThere, resolve } = Promise.withResolvers<void>();
   let answers = 0;
@@ -79,7 +86,7 @@ function openClient(wallet: Wallet, firstAnswers = 0): Subject {
     fetch: countingFetch,
     onEvent: (event) => {
       events.push(event);
-      if (event.type === 'throttled') void areThere.then(() => clock.advance(event.pauseMs));
+      if (event.type === 'throttled') void (happened ?? areThere).then(() => clock.advance(event.pauseMs));
     },
   });
   return { client, events, store, count: (type) => events.filter((event) => event.type === type).length };
@@ -99,7 +106,7 @@ const ALL_SERVED = Array.from({ length: BURST }, () => 200);
 
 describe('a burst of requests to a gateway that lets one address ask for 20 prices', () => {
   it('buys one bundle that serves them all', async () => {
-    const gateway = await sell(['/pack/*', '500 sat for 100 calls']);
+    const gateway = await sell([['/pack/*', '500 sat for 100 calls']]);
     const { client, count, store } = openClient(gateway.payer);
     assert.deepEqual(await burst(client, `${gateway.url}/pack/weather`), ALL_SERVED);
     assert.equal(count('paid'), 1);
@@ -111,7 +118,7 @@ describe('a burst of requests to a gateway that lets one address ask for 20 pric
   });
 
   it('buys as many bundles as its calls need', async () => {
-    const gateway = await sell(['/pack/*', '100 sat for 20 calls']);
+    const gateway = await sell([['/pack/*', '100 sat for 20 calls']]);
     const { client, count } = openClient(gateway.payer);
     assert.deepEqual(await burst(client, `${gateway.url}/pack/weather`), ALL_SERVED);
     assert.equal(count('paid'), 3);
@@ -120,7 +127,7 @@ describe('a burst of requests to a gateway that lets one address ask for 20 pric
   });
 
   it('uses up what is left of a bundle from before, and buys what is missing', async () => {
-    const gateway = await sell(['/pack/*', '100 sat for 20 calls']);
+    const gateway = await sell([['/pack/*', '100 sat for 20 calls']]);
     const { client, count } = openClient(gateway.payer);
     assert.deepEqual(await burst(client, `${gateway.url}/pack/weather`, 15), ALL_SERVED.slice(0, 15));
     assert.deepEqual(await burst(client, `${gateway.url}/pack/weather`, 45), ALL_SERVED.slice(0, 45));
@@ -130,7 +137,7 @@ describe('a burst of requests to a gateway that lets one address ask for 20 pric
   });
 
   it('buys each call at a price for a call, and nobody takes what another one has bought', async () => {
-    const gateway = await sell(['/quote', '10 sat']);
+    const gateway = await sell([['/quote', '10 sat']]);
     const { client, count } = openClient(gateway.payer);
     assert.deepEqual(await burst(client, `${gateway.url}/quote`), ALL_SERVED);
     assert.equal(count('paid'), BURST);
@@ -139,7 +146,7 @@ describe('a burst of requests to a gateway that lets one address ask for 20 pric
   });
 
   it('hands the 429 on after two minutes, and has paid for what was served alone', async () => {
-    const gateway = await sell(['/quote', '10 sat']);
+    const gateway = await sell([['/quote', '10 sat']]);
     const beganMs = clock.nowMs();
     const { client, count } = openClient(gateway.payer, 180);
     const statuses = await burst(client, `${gateway.url}/quote`, 160);
@@ -153,7 +160,10 @@ describe('a burst of requests to a gateway that lets one address ask for 20 pric
   });
 
   it('does not hold up what is free, while it waits for a payment', async () => {
-    const gateway = await sell(['/pack/*', '500 sat for 100 calls'], ['/free/*', 'free']);
+    const gateway = await sell([
+      ['/pack/*', '500 sat for 100 calls'],
+      ['/free/*', 'free'],
+    ]);
     const paying = Promise.withResolvers<void>();
     const asked = Promise.withResolvers<void>();
     const wallet: Wallet = {
@@ -174,8 +184,48 @@ describe('a burst of requests to a gateway that lets one address ask for 20 pric
     assert.equal(count('paid'), 1);
   });
 
+  it('does not hold up another service, while it waits for a payment', async () => {
+    const price = '500 sat for 100 calls';
+    const throttled = Promise.withResolvers<void>();
+    // Slower than refusals are: one of those who wait has its turn when the purchase begins.
+    const wrapNode = (node: LightningNode): LightningNode => ({
+      ...node,
+      createInvoice: async (...order) => {
+        await throttled.promise;
+        return node.createInvoice(...order);
+      },
+    });
+    const wares: readonly Ware[] = [
+      ['/pack/*', price],
+      ['/library/*', price],
+    ];
+    const gateway = await sell(wares, { wrapNode });
+    const paying = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    let payments = 0;
+    const wallet: Wallet = {
+      ...gateway.payer,
+      payInvoice: async (invoice, options) => {
+        payments += 1;
+        asked.resolve();
+        if (payments === 1) await paying.promise;
+        return gateway.payer.payInvoice(invoice, options);
+      },
+    };
+    const { client, count } = openClient(wallet, 0, asked.promise);
+    const first = burst(client, `${gateway.url}/pack/weather`);
+    await until('one has its turn', () => count('throttled') > 0);
+    throttled.resolve();
+    await asked.promise;
+    assert.deepEqual(await burst(client, `${gateway.url}/library/book.txt`), ALL_SERVED);
+    assert.equal(count('paid'), 1);
+    paying.resolve();
+    assert.deepEqual(await first, ALL_SERVED);
+    assert.equal(count('paid'), 2);
+  });
+
   it('goes on without the one that was to pay for it, when that one is called off', async () => {
-    const gateway = await sell(['/pack/*', '500 sat for 100 calls']);
+    const gateway = await sell([['/pack/*', '500 sat for 100 calls']]);
     const aborter = new AbortController();
     const wallet: Wallet = {
       ...gateway.payer,
