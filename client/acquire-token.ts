@@ -10,8 +10,8 @@ import type { Shop, Visit } from './visit.ts';
 
 /** After these nobody else shall try it at once: the same person would be asked again, or something else be paid in its place. */
 const FINAL: ReadonlySet<PaymentErrorCode> = new Set(['declined', 'payment-unknown']);
-/** Failures of the wallet, which is the same for all: so many while a request waits, and it fails with the last. */
-const OF_WALLET: ReadonlySet<PaymentErrorCode> = new Set(['wallet-failed', 'payment-failed']);
+/** Failures of the wallet and of the store, which are the same for all: so many while a request waits, and it fails with the last. */
+const OF_ALL: ReadonlySet<PaymentErrorCode> = new Set(['wallet-failed', 'payment-failed', 'store-failed']);
 const MAX_FAILURES = 2;
 
 /**
@@ -36,7 +36,7 @@ export async function acquireToken(shop: Shop, visit: Visit, offer: Offer): Prom
       if (!(error instanceof PaymentError)) continue;
       if (FINAL.has(error.code)) throw error;
       // Every other failure is that request's own, such as its budget; this one leads now if it is the first.
-      if (!OF_WALLET.has(error.code)) continue;
+      if (!OF_ALL.has(error.code)) continue;
       failures += 1;
       if (failures >= MAX_FAILURES) throw error;
     }

@@ -96,15 +96,17 @@ describe('requests that were offered the same at once', () => {
     assert.ok(!isShared(offerOf('10000msat/1calls', 10_000).terms));
   });
 
-  it('pay again when the first payment fails, and not a third time', async () => {
-    const failure = new PaymentError('payment-failed', 'no route');
-    ends = [failure];
-    assert.deepEqual(users(await acquireTogether(5)), [1, 4]);
-    bought = [];
-    ends = [failure, failure];
-    const outcomes = await acquireTogether(5, '1000msat/5calls', 5_000);
-    assert.deepEqual(users(outcomes), [5]);
-    assert.equal(bought.length, 2);
+  it('pay again when the wallet or the store fails the first one, and not a third time', async () => {
+    for (const code of ['payment-failed', 'wallet-failed', 'store-failed'] as const) {
+      const failure = new PaymentError(code, 'as a test has it');
+      bought = [];
+      ends = [failure];
+      assert.deepEqual(users(await acquireTogether(5)), [1, 4]);
+      bought = [];
+      ends = [failure, failure, failure];
+      assert.deepEqual(users(await acquireTogether(5, '1000msat/5calls', 5_000)), [5]);
+      assert.equal(bought.length, 2);
+    }
   });
 
   it('pay nothing else while the end of a payment is not known, and ask nobody twice who has declined', async () => {
