@@ -4,7 +4,7 @@ import { accountKey, retireOlder } from './account-tokens.ts';
 import { messageOf, type PaidToken } from './buyer.ts';
 import { chooseChallenge, parseChallenges } from './challenge.ts';
 import { PaymentError } from './errors.ts';
-import { readMacaroonTerms } from './macaroon-terms.ts';
+import { type MacaroonTerms, readMacaroonTerms } from './macaroon-terms.ts';
 import { scopeMatch, scopeOf, type TokenRecord } from './token-store.ts';
 import type { Shop, Visit } from './visit.ts';
 
@@ -43,14 +43,19 @@ export async function noteRefusal(
   response: Response,
 ): Promise<void> {
   const { paymentHash, amountMsat } = token;
-  if (addsToAccount(response, token)) {
+  const offered = offeredBy(response);
+  if (addsToAccount(offered, token)) {
     // The token holds, and its account too little for this request: what is paid now comes on top, and what is there is kept.
     state.lacking.add(accountKey(token));
     return;
   }
   const users = shop.users.get(paymentHash) ?? 0;
   const wasAccepted = token.acceptedAtMs !== undefined || shop.accepted.has(paymentHash);
-  if (wasAccepted || users === 0) return markSpent(shop, token);
+  if (wasAccepted || users === 0) {
+    // Services may share a folder: what another one does not take still opens its own.
+    if (!isOfAnother(offered, token)) await markSpent(shop, token);
+    return;
+  }
   // Others may have used it up, and their answers are still on the way.
   if (users > 1 || !state.bought.has(paymentHash)) return;
   throw new PaymentError(
@@ -61,11 +66,19 @@ export async function noteRefusal(
   );
 }
 
-/** The invoice of a 402 is for the very account that the token spends from. A gateway offers that only to a token that holds. */
-function addsToAccount(response: Response, token: PaidToken): boolean {
+function offeredBy(response: Response): MacaroonTerms {
   const challenge = chooseChallenge(parseChallenges(response.headers.get('www-authenticate')));
+  return readMacaroonTerms(challenge?.macaroon ?? '');
+}
+
+/** What is sold here is another service than the token was bought for. */
+function isOfAnother(offered: MacaroonTerms, token: PaidToken): boolean {
+  return offered.service !== undefined && token.service !== '' && offered.service !== token.service;
+}
+
+/** The invoice of a 402 is for the very account that the token spends from. A gateway offers that only to a token that holds. */
+function addsToAccount(offered: MacaroonTerms, token: PaidToken): boolean {
   const own = readMacaroonTerms(token.macaroon);
-  const offered = readMacaroonTerms(challenge?.macaroon ?? '');
   return own.account !== undefined && own.account === offered.account && own.service === offered.service;
 }
 

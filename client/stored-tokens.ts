@@ -6,7 +6,10 @@ import type { Offer } from './read-offer.ts';
 import { scopeMatch, type TokenRecord } from './token-store.ts';
 import type { Shop, Visit } from './visit.ts';
 
-/** Stored tokens that one request tries before it buys. Each try that fails costs the server an invoice. */
+/**
+ * Stored tokens that one request tries before it buys. Each try that fails costs the server an invoice. The last one is kept for what an
+ * offer names: without an offer, those of other services in the same folder are tried too.
+ */
 const MAX_STORED_TRIES = 3;
 
 /** Takes the best stored token that was not tried in hand: for the offered service, else for the URL; the newest of equals. */
@@ -25,7 +28,7 @@ export async function findStored(
   if (state.isOver) return undefined;
   for (const record of records) {
     if (!isPaid(record) || state.tried.has(record.paymentHash)) continue;
-    if (!isNew(state, record) && !mayTry(state, record)) continue;
+    if (!isNew(state, record) && !mayTry(state, record, offer)) continue;
     if (record.state.kind === 'spent' && !wantsLostAnswer) continue;
     if (record.validUntilSec !== undefined && record.validUntilSec * 1000 <= shop.clock.nowMs()) continue;
     if (!wantsLostAnswer && !hasRoom(shop, record)) continue;
@@ -44,8 +47,9 @@ function isNew({ beganAtMs }: Visit, { createdAtMs }: TokenRecord): boolean {
   return createdAtMs >= beganAtMs;
 }
 
-function mayTry({ storedTries, lacking }: Visit, record: TokenRecord): boolean {
-  return storedTries < MAX_STORED_TRIES && !lacking.has(accountKey(record));
+function mayTry({ storedTries, lacking }: Visit, record: TokenRecord, offer: Offer | undefined): boolean {
+  const most = offer === undefined ? MAX_STORED_TRIES - 1 : MAX_STORED_TRIES;
+  return storedTries < most && !lacking.has(accountKey(record));
 }
 
 function matchOf(record: TokenRecord, url: URL, offer: Offer | undefined): number {

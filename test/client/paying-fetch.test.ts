@@ -406,6 +406,48 @@ describe('a token', () => {
   });
 });
 
+describe('tokens of two services in one folder', () => {
+  const wareOf = (path: string) => (path === '/api/pack' ? PACK : PASS);
+
+  it('are kept when the other service refuses them', async () => {
+    const shop = await openShop({ wareOf });
+    const { fetch, store } = openClient();
+    for (const path of ['pack', 'library', 'pack', 'library', 'pack', 'library', 'pack'])
+      assert.equal((await fetch(`${shop.origin}/api/${path}`)).status, 200);
+    assert.equal(node.paid.length, 2);
+    const states = (await store.list(shop.origin)).map(({ service, state }) => [service, state.kind]);
+    assert.deepEqual(states, [
+      ['pack', 'spent'],
+      ['library', 'ready'],
+    ]);
+  });
+
+  it('are kept when they were never used and come from an earlier run', async () => {
+    const shop = await openShop({ wareOf });
+    const first = openClient();
+    await first.fetch(`${shop.origin}/api/library`);
+    for (const { paymentHash } of await first.store.list(shop.origin))
+      await first.store.update(paymentHash, ({ acceptedAtMs: _, ...record }) => record);
+    const { fetch } = openClient({ store: first.store });
+    for (const path of ['pack', 'library']) await fetch(`${shop.origin}/api/${path}`);
+    assert.equal(node.paid.length, 2);
+  });
+
+  it('do not let a server be paid once more that takes the money under changing names', async () => {
+    let shops = 0;
+    const shop = await openShop({
+      refuses: true,
+      wareOf: () => {
+        shops += 1;
+        return { ...PACK, service: `pack${shops}` };
+      },
+    });
+    const { fetch } = openClient();
+    await assert.rejects(fetch(`${shop.origin}/api/a`), failsWith('paid-but-refused'));
+    assert.equal(node.paid.length, 1);
+  });
+});
+
 describe('parallel requests', () => {
   it('to a pass wait for one purchase', async () => {
     const shop = await openShop({ wareOf: () => PASS });
