@@ -68,6 +68,7 @@ export function openShop(options: PayingFetchOptions): Shop {
     holds: new Map(),
     users: new Map(),
     accepted: new Set(),
+    services: new Map(),
     random: Math.random,
   };
 }

@@ -19,7 +19,7 @@ import { orAborted } from './or-aborted.ts';
 import { readOffer } from './read-offer.ts';
 import { followRedirect, type ReplayableRequest } from './replayable-request.ts';
 import { send } from './send-request.ts';
-import { findStored } from './stored-tokens.ts';
+import { findStored, noteService } from './stored-tokens.ts';
 import { beginVisit, type Shop, type Visit } from './visit.ts';
 
 const MAX_ROUNDS = 64;
@@ -78,6 +78,7 @@ async function payUntilAnswered(shop: Shop, state: Visit): Promise<Visited> {
     state.request = followRedirect(state.request, response);
     const offer = await readOffer(response, state.request.url, shop.clock);
     if (state.request.headers.has('authorization')) throw authorizationConflict(offer.quote);
+    noteService(shop, offer);
     const acquiring = acquireToken(shop, state, offer);
     // The purchase is under way, and whoever has the next turn finds it.
     endTurn(state, 'passed');

@@ -4,13 +4,29 @@ import type { PaidToken } from './buyer.ts';
 import { hasRoom, holdToken } from './hold-token.ts';
 import type { Offer } from './read-offer.ts';
 import { scopeMatch, type TokenRecord } from './token-store.ts';
-import type { Shop, Visit } from './visit.ts';
+import { MAX_PLACES, type Shop, type Visit } from './visit.ts';
 
 /**
  * Stored tokens that one request tries before it buys. Each try that fails costs the server an invoice. The last one is kept for what an
  * offer names: without an offer, those of other services in the same folder are tried too.
  */
 const MAX_STORED_TRIES = 3;
+
+/** Puts a token of the service of an address before all that are only near. */
+const OF_ITS_SERVICE = 100_000;
+
+/** Notes which service an offer was for: the next request to the same address tries a token of it first, and none in vain. */
+export function noteService({ services }: Shop, { url, quote }: Offer): void {
+  const place = placeOf(url);
+  services.delete(place);
+  if (quote.service !== '') services.set(place, quote.service);
+  const [oldest] = services.keys();
+  if (services.size > MAX_PLACES && oldest !== undefined) services.delete(oldest);
+}
+
+function placeOf({ origin, pathname }: URL): string {
+  return `${origin}${pathname}`;
+}
 
 /** Takes the best stored token that was not tried in hand: for the offered service, else for the URL; the newest of equals. */
 export async function findStored(
@@ -22,6 +38,7 @@ export async function findStored(
   if (headers.has('authorization')) return undefined;
   // Whoever brings a key of their own wants an answer again that was lost; the token that paid for it may be spent.
   const wantsLostAnswer = headers.has('idempotency-key') && offer === undefined;
+  const service = shop.services.get(placeOf(url));
   let best: PaidToken | undefined;
   let bestMatch = -1;
   const records = await shop.store.list(url.origin);
@@ -32,7 +49,8 @@ export async function findStored(
     if (record.state.kind === 'spent' && !wantsLostAnswer) continue;
     if (record.validUntilSec !== undefined && record.validUntilSec * 1000 <= shop.clock.nowMs()) continue;
     if (!wantsLostAnswer && !hasRoom(shop, record)) continue;
-    const match = matchOf(record, url, offer);
+    const near = matchOf(record, url, offer);
+    const match = near >= 0 && record.service === service ? near + OF_ITS_SERVICE : near;
     if (match >= 0 && match >= bestMatch) [best, bestMatch] = [record, match];
   }
   if (best === undefined) return undefined;

@@ -5,6 +5,9 @@ import type { PaymentEvent } from './events.ts';
 import type { ReplayableRequest } from './replayable-request.ts';
 import type { TokenStore } from './token-store.ts';
 
+/** So many addresses are known by their service. */
+export const MAX_PLACES = 1_000;
+
 /** What all requests of one paying fetch share. */
 export interface Shop {
   readonly fetch: typeof globalThis.fetch;
@@ -25,6 +28,8 @@ export interface Shop {
   readonly users: Map<string, number>;
   /** Tokens to which the server has answered something else than 402. */
   readonly accepted: Set<string>;
+  /** The service that an address was last offered for, by origin and path: the latest {@link MAX_PLACES} of them. */
+  readonly services: Map<string, string>;
   /** From 0 to below 1. */
   readonly random: () => number;
 }

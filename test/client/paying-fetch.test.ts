@@ -415,6 +415,8 @@ describe('tokens of two services in one folder', () => {
     for (const path of ['pack', 'library', 'pack', 'library', 'pack', 'library', 'pack'])
       assert.equal((await fetch(`${shop.origin}/api/${path}`)).status, 200);
     assert.equal(node.paid.length, 2);
+    // Each address is asked for its price once, and then shown the token of its service.
+    assert.equal(shop.seen.filter(({ status }) => status === 402).length, 2);
     const states = (await store.list(shop.origin)).map(({ service, state }) => [service, state.kind]);
     assert.deepEqual(states, [
       ['pack', 'spent'],
