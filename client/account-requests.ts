@@ -3,6 +3,8 @@ import { type AccountReport, readAccountReport } from './account-report.ts';
 import type { PaidToken } from './buyer.ts';
 import { authorizationOf } from './purchase-record.ts';
 import { readJsonBody } from './read-json.ts';
+import { retryAfterMsOf } from './retry-after.ts';
+import { startTimeLimit } from './time-limit.ts';
 import type { Shop } from './visit.ts';
 
 /** The account behind a token, for as long as it is used: `token` becomes the newest one that the gateway has accepted. */
@@ -40,7 +42,7 @@ export class AccountError extends Error {
 }
 
 const ANSWER_TIMEOUT_MS = 15_000;
-const MAX_RETRY_AFTER_SEC = 60;
+const MAX_RETRY_AFTER_MS = 60_000;
 
 /**
  * Asks what is left (`GET /.l402/account`). A token that the gateway has not seen yet opens or credits its account by this.
@@ -112,12 +114,8 @@ async function ask(
   kind: 'answer' | 'stream' = 'answer',
 ): Promise<Response> {
   // Bounds the wait for the head of the answer; its body is bounded by whoever reads it.
-  const late = new AbortController();
-  const headCame = new AbortController();
-  void shop.clock.sleep(ANSWER_TIMEOUT_MS, headCame.signal).then(() => {
-    if (!headCame.signal.aborted) late.abort();
-  });
-  const signals = signal === undefined ? [late.signal] : [late.signal, signal];
+  const limit = startTimeLimit(shop.clock, ANSWER_TIMEOUT_MS);
+  const signals = signal === undefined ? [limit.signal] : [limit.signal, signal];
   let response: Response;
   try {
     // A redirect would carry the credential to another address.
@@ -129,7 +127,7 @@ async function ask(
   } catch (cause) {
     throw new AccountError('unavailable', 'The gateway could not be asked about the account.', { cause });
   } finally {
-    headCame.abort();
+    limit.stop();
   }
   if (response.ok && (kind === 'stream' || response.status === 200)) return response;
   throw await refusalOf(shop, response);
@@ -142,12 +140,11 @@ async function refusalOf(shop: Shop, response: Response): Promise<AccountError> 
     return new AccountError('missing', `The server answered ${status}: it has no such endpoint.`);
   }
   if (status >= 500 || status === 429 || status === 408) {
-    const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-    const retryAfterMs = seconds >= 0 ? Math.min(seconds, MAX_RETRY_AFTER_SEC) * 1000 : undefined;
+    const retryAfterMs = retryAfterMsOf(response);
     return new AccountError(
       'unavailable',
       `The gateway answered ${status}.`,
-      retryAfterMs === undefined ? {} : { retryAfterMs },
+      retryAfterMs === undefined ? {} : { retryAfterMs: Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) },
     );
   }
   return new AccountError('refused', `The gateway answered ${status} to the credential.`);

@@ -3,6 +3,7 @@ import type { AccountReport } from './account-report.ts';
 import { askAccount } from './account-requests.ts';
 import type { PaidToken } from './buyer.ts';
 import type { Clock } from './clock.ts';
+import { startTimeLimit } from './time-limit.ts';
 import type { Shop } from './visit.ts';
 
 /** How often it is asked for the last balance, and the pause between, ms. */
@@ -19,10 +20,8 @@ export async function askRemainder(
   token: PaidToken,
   signal?: AbortSignal,
 ): Promise<Msat | undefined> {
-  const over = new AbortController();
-  const late = new AbortController();
-  void shop.clock.sleep(TIMEOUT_MS, over.signal).then(() => late.abort());
-  const ended = signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]);
+  const limit = startTimeLimit(shop.clock, TIMEOUT_MS);
+  const ended = signal === undefined ? limit.signal : AbortSignal.any([limit.signal, signal]);
   const account = { url: new URL(token.origin), token };
   try {
     const ask = (): Promise<AccountReport> => askAccount(shop, account, token, ended);
@@ -30,7 +29,7 @@ export async function askRemainder(
   } catch {
     return undefined;
   } finally {
-    over.abort();
+    limit.stop();
   }
 }
 

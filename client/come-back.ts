@@ -4,9 +4,11 @@ import { hasRoom, holdToken } from './hold-token.ts';
 import { balanceOf } from './note-answer.ts';
 import { orAborted } from './or-aborted.ts';
 import { peekBody } from './peek-body.ts';
+import { retryAfterMsOf } from './retry-after.ts';
 import { findStored } from './stored-tokens.ts';
 import { covers } from './token-store.ts';
 import type { Shop, Turn, TurnEnd, Visit } from './visit.ts';
+import { within } from './within.ts';
 
 /** The longest that a request waits for its turns in all, ms. */
 const MAX_WAIT_MS = 120_000;
@@ -34,8 +36,7 @@ export async function readThrottle(response: Response, clock: Clock): Promise<Th
   if (response.status !== 429 || !isJson || balanceOf(response) !== undefined)
     return { response, retryAfterMs: undefined };
   const peeked = await peekBody(response, clock);
-  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-  const retryAfterMs = !isThrottled(peeked.text) ? undefined : seconds >= 0 ? seconds * 1000 : 0;
+  const retryAfterMs = isThrottled(peeked.text) ? (retryAfterMsOf(response) ?? 0) : undefined;
   return { response: peeked.response, retryAfterMs };
 }
 
@@ -117,15 +118,10 @@ async function findBought(shop: Shop, visit: Visit): Promise<PaidToken | undefin
   return findStored(shop, visit, undefined);
 }
 
-async function endOf({ clock }: Shop, visit: Visit, turn: Promise<TurnEnd>): Promise<TurnEnd | 'late'> {
+/** @returns `undefined` when it takes longer than this request waits */
+function endOf({ clock }: Shop, visit: Visit, turn: Promise<TurnEnd>): Promise<TurnEnd | undefined> {
   const { givesUpAtMs = 0, request } = visit;
-  const over = new AbortController();
-  const late = clock.sleep(Math.max(0, givesUpAtMs - clock.nowMs()), over.signal).then((): 'late' => 'late');
-  try {
-    return await orAborted(Promise.race([turn, late]), request.signal);
-  } finally {
-    over.abort();
-  }
+  return within(orAborted(turn, request.signal), givesUpAtMs - clock.nowMs(), clock);
 }
 
 /** @returns `false` when it is not worth it */

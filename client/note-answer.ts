@@ -92,11 +92,11 @@ export async function noteAnswer(
   shop.accepted.add(token.paymentHash);
   if (state.bought.has(token.paymentHash) && state.lacking.has(accountKey(token)))
     await retireOlder(shop, token);
-  const { creditMsat, price } = readMacaroonTerms(token.macaroon);
+  const { creditMsat } = readMacaroonTerms(token.macaroon);
   const isCharged = response.status < 500 && response.status !== 429;
   state.isCharged = isCharged;
   // What is charged as it goes has set money aside, and most of it may come back: the next 402 tells when it is used up.
-  const isFinal = isCharged && !isMetered(response, price);
+  const isFinal = isCharged && !isMetered(response, token);
   if (creditMsat !== undefined && creditMsat > 0 && isFinal && balanceOf(response) === 0) {
     return markSpent(shop, { ...token, acceptedAtMs: shop.clock.nowMs() });
   }
@@ -140,11 +140,12 @@ async function updateQuietly(
 }
 
 /**
- * The answer is charged as it is delivered: its head can't say what it will have cost. `boughtAt` is the price in the token, for
- * servers that do not name today's.
+ * The answer is charged as it is delivered: its head can't say what it will have cost. The price in the token is for servers that do not
+ * name today's.
  */
-export function isMetered(response: Response, boughtAt: string | undefined): boolean {
-  return readMeteredRate(response.headers.get('l402-price') ?? boughtAt) !== undefined;
+export function isMetered(response: Response, { macaroon }: Pick<PaidToken, 'macaroon'>): boolean {
+  const price = response.headers.get('l402-price') ?? readMacaroonTerms(macaroon).price;
+  return readMeteredRate(price) !== undefined;
 }
 
 /** What the server says is left on the account, msat; of what is charged as it goes, beside what it has set aside for it. */

@@ -1,7 +1,6 @@
 import { addMsat, type Msat } from '../node/msat.ts';
 import { perSecond, readMeteredRate } from './account-report.ts';
 import type { TopUpTotals } from './auto-top-up.ts';
-import type { Clock } from './clock.ts';
 import { type AccountFollower, type Balance, followAccount } from './follow-account.ts';
 import { readMacaroonTerms } from './macaroon-terms.ts';
 import { balanceOf } from './note-answer.ts';
@@ -9,6 +8,7 @@ import type { StreamEnd } from './paid-body.ts';
 import type { Visited } from './pay-and-send.ts';
 import type { TopUpRule } from './top-up-rule.ts';
 import type { Shop } from './visit.ts';
+import { within } from './within.ts';
 
 /** How a stream is paid for while it lives. */
 export interface PaidStreamOptions {
@@ -82,7 +82,7 @@ export async function summarize(
 ): Promise<StreamSummary> {
   const { paidMsat, feeMsat, token } = visited;
   if (follower === undefined) return { ...seen, paidMsat, feeMsat, topUps: 0 };
-  await within(shop.clock, LAST_PAYMENT_MS, follower.windDown());
+  await within(follower.windDown(), LAST_PAYMENT_MS, shop.clock);
   const { balance, totals } = await lastWord(shop, follower);
   follower.stop();
   const { pendingMsat } = totals;
@@ -110,18 +110,8 @@ async function lastWord(
 ): Promise<{ readonly balance: Balance | undefined; readonly totals: TopUpTotals }> {
   for (let again = 1; ; again -= 1) {
     const totals = follower.totals();
-    const balance = (await within(clock, LAST_QUESTION_MS, follower.finalBalance())) ?? follower.balance();
+    const balance = (await within(follower.finalBalance(), LAST_QUESTION_MS, clock)) ?? follower.balance();
     if (again === 0 || totals.count === follower.totals().count)
       return { balance, totals: follower.totals() };
-  }
-}
-
-async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
-  const over = new AbortController();
-  const late = clock.sleep(ms, over.signal).then(() => undefined);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    over.abort();
   }
 }

@@ -5,7 +5,6 @@ import { comeBack, endTurn, readThrottle } from './come-back.ts';
 import { PaymentError } from './errors.ts';
 import type { Quote } from './events.ts';
 import { letGo } from './hold-token.ts';
-import { readMacaroonTerms } from './macaroon-terms.ts';
 import {
   balanceOf,
   isMetered,
@@ -98,7 +97,7 @@ function conclude(shop: Shop, state: Visit, token: PaidToken | undefined, respon
 
 function report(shop: Shop, state: Visit, token: PaidToken | undefined, response: Response): void {
   const balanceMsat = balanceOf(response);
-  const metered = token !== undefined && isMetered(response, readMacaroonTerms(token.macaroon).price);
+  const metered = token !== undefined && isMetered(response, token);
   shop.emit({
     type: 'answered',
     url: state.request.url.href,

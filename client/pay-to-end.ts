@@ -3,6 +3,7 @@ import { NodeError, type NodeErrorCode, type PaymentState } from '../node/node.t
 import type { Clock } from './clock.ts';
 import { PaymentError } from './errors.ts';
 import type { PaymentContext, Wallet } from './wallet.ts';
+import { within } from './within.ts';
 
 /** One payment to make, or to find out about. */
 export interface PaymentTask {
@@ -75,18 +76,5 @@ async function payOnce(task: PaymentTask, maxFeeMsat: Msat): Promise<PaymentEnd>
       });
     }
     return { kind: 'in-flight' };
-  }
-}
-
-/** What a promise resolves to, or `undefined` when that takes too long. It is then left alone, not cancelled. */
-async function within<T>(promise: Promise<T>, ms: number, clock: Clock): Promise<T | undefined> {
-  const stop = new AbortController();
-  const late = clock.sleep(Math.max(0, ms), stop.signal).then(() => undefined);
-  // Should it fail after we stopped waiting, nobody is there to hear it.
-  promise.catch(() => undefined);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    stop.abort();
   }
 }

@@ -27,7 +27,7 @@ export async function peekBody(response: Response, clock: Clock): Promise<Peeked
   let length = 0;
   let isWhole = false;
   let next = read();
-  while (length <= MAX_BYTES && !isWhole) {
+  while (length <= MAX_BYTES) {
     const result = await Promise.race([next, late]).catch((): 'broken' => 'broken');
     if (result === 'late' || result === 'broken') break;
     isWhole = result.done;

@@ -1,5 +1,6 @@
 import type { Clock } from './clock.ts';
 import { readChunks } from './read-chunks.ts';
+import { startTimeLimit } from './time-limit.ts';
 
 const MAX_BODY_BYTES = 65_536;
 /** A server that never ends its body must not hold the caller up. */
@@ -13,11 +14,9 @@ export async function readJsonBody(
   response: Response,
   clock: Clock,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const read = new AbortController();
-  const late = new AbortController();
-  void clock.sleep(BODY_TIMEOUT_MS, read.signal).then(() => late.abort());
-  const text = await readText(response.body, late.signal);
-  read.abort();
+  const limit = startTimeLimit(clock, BODY_TIMEOUT_MS);
+  const text = await readText(response.body, limit.signal);
+  limit.stop();
   try {
     const body: unknown = JSON.parse(text);
     return typeof body === 'object' && body !== null ? { ...body } : {};

@@ -10,7 +10,6 @@ import { createBudget } from '../budget.ts';
 import { PaymentError } from '../errors.ts';
 import type { PaymentListener, Quote } from '../events.ts';
 import { createFileTokenStore } from '../file-token-store.ts';
-import { readMacaroonTerms } from '../macaroon-terms.ts';
 import { isMetered } from '../note-answer.ts';
 import { openShop, type PayingFetchOptions } from '../open-shop.ts';
 import { payAndSend, type Visited } from '../pay-and-send.ts';
@@ -130,8 +129,7 @@ async function tellRemainder(
   report: FetchReport,
   signal: AbortSignal,
 ): Promise<void> {
-  if (token === undefined || signal.aborted) return;
-  if (!isMetered(response, readMacaroonTerms(token.macaroon).price)) return;
+  if (token === undefined || signal.aborted || !isMetered(response, token)) return;
   const balanceMsat = await askRemainder(shop, token, signal);
   if (balanceMsat !== undefined) report.left(balanceMsat);
 }
