@@ -17,7 +17,7 @@ function check(rights: Parameters<typeof lndMacaroon>[0], caveats: readonly stri
     url: 'https://127.0.0.1:8080',
     macaroon: lndMacaroon(rights, caveats),
   } as const;
-  return checkMacaroon(node, () => NOW_MS).map(({ status, message, remedy }) => ({
+  return checkMacaroon(node, () => NOW_MS).found.map(({ status, message, remedy }) => ({
     status,
     text: `${message} → ${remedy ?? ''}`,
   }));
@@ -75,11 +75,11 @@ test('rights to single methods are left to the node', () => {
 test('a file that is no macaroon, or not there, is said', (t) => {
   const file = path.join(folder(t), 'x.macaroon');
   const node = { type: 'lnd', url: 'https://127.0.0.1:8080', macaroonFile: file } as const;
-  assert.equal(checkMacaroon(node, () => NOW_MS)[0]?.status, 'problem');
+  assert.equal(checkMacaroon(node, () => NOW_MS).found[0]?.status, 'problem');
   writeFileSync(file, 'hello');
-  assert.equal(checkMacaroon(node, () => NOW_MS)[0]?.status, 'warning');
+  assert.equal(checkMacaroon(node, () => NOW_MS).found[0]?.status, 'warning');
   writeFileSync(file, Buffer.from(lndMacaroon(ENOUGH), 'hex'));
-  assert.equal(checkMacaroon(node, () => NOW_MS)[0]?.status, 'ok');
+  assert.equal(checkMacaroon(node, () => NOW_MS).found[0]?.status, 'ok');
 });
 
 test('any bytes, and any change of a good macaroon, are read to an end without an error', () => {

@@ -29,6 +29,13 @@ export function scribe(check: string): Scribe {
   };
 }
 
+/** What a file of the configuration says. */
+export interface CheckedFile {
+  readonly found: readonly Diagnosis[];
+  /** Read and understood; whether it holds today, the other side judges. */
+  readonly usable: boolean;
+}
+
 /** Longer than any message of ours: others have no end to rely on. */
 const MAX_REASON = 800;
 

@@ -8,7 +8,7 @@ import {
   reviewMacaroon,
 } from '../../../node/lnd/macaroon-rights.ts';
 import { describeSeconds } from './describe-seconds.ts';
-import { type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
+import { type CheckedFile, type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
 
 /** What can't be seen without a right that selling itself does not need. */
 const SIGHT: Readonly<Record<string, string>> = {
@@ -22,16 +22,22 @@ const HARMLESS = /^(address:(read|write)|[a-z]+:read)$/;
 const REMEDY = `bake one with: ${BAKE_LINE}`;
 
 /** What the macaroon may do, as it says itself: too little, too much, and until when. */
-export function checkMacaroon(node: LndNodeConfig, nowMs: () => number): readonly Diagnosis[] {
-  const say = scribe('macaroon');
+export function checkMacaroon(node: LndNodeConfig, nowMs: () => number): CheckedFile {
   let hex: string;
   try {
     hex = node.macaroon ?? readMacaroon(node.macaroonFile);
   } catch (error) {
-    return [
-      say.problem(reasonOf(error).replace(/\.$/, ''), `make the file readable for this user, or ${REMEDY}`),
-    ];
+    const remedy = `make the file readable for this user, or ${REMEDY}`;
+    return {
+      found: [scribe('macaroon').problem(reasonOf(error).replace(/\.$/, ''), remedy)],
+      usable: false,
+    };
   }
+  return { found: judgeMacaroon(hex, nowMs), usable: true };
+}
+
+function judgeMacaroon(hex: string, nowMs: () => number): readonly Diagnosis[] {
+  const say = scribe('macaroon');
   const rights = readMacaroonRights(hex);
   const review = reviewMacaroon(hex);
   if (rights === undefined || review === undefined) {

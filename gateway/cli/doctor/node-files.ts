@@ -2,8 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { LndNodeConfig, NodeConfig } from '../../../config/config.ts';
-import { readMacaroon } from '../../../node/index.ts';
-import { type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
+import { type CheckedFile, type Diagnosis, reasonOf, scribe } from './diagnosis.ts';
 import { checkDates } from './listeners.ts';
 import { checkMacaroon } from './macaroon.ts';
 
@@ -18,18 +17,13 @@ export interface NodeFiles {
 export function checkNodeFiles(node: NodeConfig, nowMs: () => number): NodeFiles {
   if (node.type !== 'lnd') return { found: [] };
   const certificates = [checkPinned(node, nowMs), checkClientCertificate(node, nowMs)];
-  const found = [...certificates.flatMap((checked) => checked.found), ...checkMacaroon(node, nowMs)];
+  const macaroon = checkMacaroon(node, nowMs);
+  const found = [...certificates, macaroon].flatMap((checked) => checked.found);
   if (!certificates.every(({ usable }) => usable)) return { found, broken: 'certificate' };
-  return hasMacaroon(node) ? { found } : { found, broken: 'macaroon' };
+  return macaroon.usable ? { found } : { found, broken: 'macaroon' };
 }
 
-interface Checked {
-  readonly found: readonly Diagnosis[];
-  /** Read and understood; whether it holds today, the other side judges. */
-  readonly usable: boolean;
-}
-
-function checkPinned({ tlsCertFile }: LndNodeConfig, nowMs: () => number): Checked {
+function checkPinned({ tlsCertFile }: LndNodeConfig, nowMs: () => number): CheckedFile {
   if (tlsCertFile === undefined) return { found: [], usable: true };
   return checkCertificate(tlsCertFile, "the node's certificate", nowMs, {
     renew:
@@ -41,7 +35,7 @@ function checkPinned({ tlsCertFile }: LndNodeConfig, nowMs: () => number): Check
 function checkClientCertificate(
   { clientCertFile, clientKeyFile }: LndNodeConfig,
   nowMs: () => number,
-): Checked {
+): CheckedFile {
   if (clientCertFile === undefined || clientKeyFile === undefined) return { found: [], usable: true };
   const whose = 'the client certificate for the node';
   const name = 'name its PEM file in `node.clientCertFile`, readable by this user';
@@ -64,22 +58,12 @@ function checkCertificate(
   whose: string,
   nowMs: () => number,
   remedies: { readonly renew: string; readonly name: string },
-): Checked {
+): CheckedFile {
   try {
     const certificate = new X509Certificate(readFileSync(file));
     return { found: [checkDates(certificate, `${whose} (${file})`, nowMs(), remedies.renew)], usable: true };
   } catch (error) {
     const message = `${whose} (${file}) can not be read: ${reasonOf(error)}`;
     return { found: [scribe('certificate').problem(message, remedies.name)], usable: false };
-  }
-}
-
-function hasMacaroon({ macaroon, macaroonFile }: LndNodeConfig): boolean {
-  if (macaroon !== undefined) return true;
-  try {
-    readMacaroon(macaroonFile);
-    return true;
-  } catch {
-    return false;
   }
 }
