@@ -166,7 +166,7 @@ function settingsOf(deps: TabDeps, terms: MeterTerms, sharedAs: string | undefin
   const leadMs = Math.floor(Math.min(sliceMs / 2, Math.max(2 * tickMs, sliceMs / 4)));
   const { unit } = price;
   const pace = { sliceMs, leadMs, tickMs, retryMs: RETRY_MS, holdMs, warnMs };
-  return { service, unit, ...pace, ...(sharedAs === undefined ? {} : { together: { key: sharedAs } }) };
+  return { service, unit, ...pace, ...(sharedAs === undefined ? {} : { sharedAs }) };
 }
 
 /** What to set aside, and what to be content with. */

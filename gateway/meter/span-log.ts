@@ -1,6 +1,5 @@
 import { MAX_SPANS, type Span } from '../ledger/store.ts';
 import type { Share } from './lease.ts';
-import type { Together } from './tab-types.ts';
 
 interface Stretch {
   /** Units counted before it. */
@@ -77,7 +76,7 @@ function gapBefore(stretches: readonly Stretch[], at: number): number {
 }
 
 /** Names the time of a part of the count as the store knows it; undefined for time that is not paid for together. */
-export function shareOf(log: SpanLog | undefined, together: Together | undefined): Share | undefined {
-  if (log === undefined || together === undefined) return undefined;
-  return (fromUnits, toUnits) => ({ key: together.key, spans: log.between(fromUnits, toUnits) });
+export function shareOf(log: SpanLog | undefined, key: string | undefined): Share | undefined {
+  if (log === undefined || key === undefined) return undefined;
+  return (fromUnits, toUnits) => ({ key, spans: log.between(fromUnits, toUnits) });
 }

@@ -84,7 +84,7 @@ export class Stream implements Meter, Member {
   }
 
   get refundableMsat(): Msat {
-    if (this.#tab.settings.together !== undefined) return ZERO_MSAT;
+    if (this.#tab.settings.sharedAs !== undefined) return ZERO_MSAT;
     const { reservedMsat, billedMsat } = this.#tab.lease;
     return addMsat(reservedMsat, billedMsat);
   }

@@ -28,18 +28,15 @@ export interface TabPort<Tab> {
   ended(tab: Tab): void;
 }
 
-/** Time that is paid for together with other tabs of the account, here and at other gateways. */
-export interface Together {
-  /** What is paid for together. */
-  readonly key: string;
-}
-
 /** How a tab is driven; all ms. */
 export interface TabSettings {
   readonly service: string;
   readonly unit: MeteredUnit;
-  /** Present when connections share it; then what one of them did can't be told from what another did. */
-  readonly together?: Together;
+  /**
+   * What of the account's time is paid for together, here and at other gateways. Present when connections share it; then what one of them did
+   * can't be told from what another did.
+   */
+  readonly sharedAs?: string;
   readonly sliceMs: number;
   /** The next slice is asked for when this much is left of the present one. */
   readonly leadMs: number;

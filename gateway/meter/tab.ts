@@ -208,7 +208,7 @@ export class Tab implements Timed {
   /** Says to the store which time a part of the total was; undefined when this tab pays for itself alone. */
   get share(): Share | undefined {
     const log = this.quantity instanceof Seconds ? this.quantity.log : undefined;
-    return shareOf(log, this.settings.together);
+    return shareOf(log, this.settings.sharedAs);
   }
 
   /** The next step for the store; once more the last one when its answer was lost. */
@@ -374,7 +374,7 @@ export class Tab implements Timed {
     this.end(undefined, nowMs);
     // It may be more than is set aside: the settling asks for the rest.
     if (units !== undefined && payFrom === 'balance') this.finalUnits = units;
-    if (how.waive === true && this.settings.together === undefined) this.finalUnits = 0;
+    if (how.waive === true && this.settings.sharedAs === undefined) this.finalUnits = 0;
   }
 
   /** What was billed since the last call: the part of the connection that asks. Their sum is what the tab was billed. */

@@ -262,32 +262,26 @@ for (const maxStreams of [2, undefined]) {
   const limit = maxStreams === undefined ? 'any number of streams' : `at most ${maxStreams}`;
   const terms = { ...TWO, maxStreams };
 
-  test(`who joins while the next slice is on its way waits for it, and is not asked to pay (${limit})`, async () => {
+  /** Joins a stream whose slice is used up, while the answer about the next one is held back. @returns how that ended */
+  async function joinInBetween(creditMsat: number) {
     const gated = await gatedRig('after commit');
     const { rig } = gated;
-    await rig.credit(ACCOUNT, 100_000);
+    await rig.credit(ACCOUNT, creditMsat);
     startFlow(await rig.open(terms));
     gated.shut();
     await rig.run(1_500);
     const joining = opened(rig, terms);
     await rig.run(100);
     gated.open();
-    assert.equal(await joining, 'opened');
-    assert.equal(await placesTaken(rig.store), maxStreams ?? 1);
+    return { joined: await joining, places: await placesTaken(rig.store) };
+  }
+
+  test(`who joins while the next slice is on its way waits for it, and is not asked to pay (${limit})`, async () => {
+    assert.deepEqual(await joinInBetween(100_000), { joined: 'opened', places: maxStreams ?? 1 });
   });
 
   test(`who joins while the next slice is on its way is asked to pay when there is none (${limit})`, async () => {
-    const gated = await gatedRig('after commit');
-    const { rig } = gated;
-    await rig.credit(ACCOUNT, 100);
-    startFlow(await rig.open(terms));
-    gated.shut();
-    await rig.run(1_500);
-    const joining = opened(rig, terms);
-    await rig.run(100);
-    gated.open();
-    assert.equal(await joining, 'insufficient');
-    assert.equal(await placesTaken(rig.store), 1);
+    assert.deepEqual(await joinInBetween(100), { joined: 'insufficient', places: 1 });
   });
 
   test(`who joins while the store does not answer is told so, and not to pay (${limit})`, async () => {
