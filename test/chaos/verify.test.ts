@@ -97,6 +97,15 @@ const OFFER: NonNullable<PaymentEntry['offer']> = {
   settled: true,
 };
 
+const SERVED = {
+  id: 'c1-1',
+  service: 'bundle',
+  accountId: 'a1',
+  end: 'finished',
+  bytes: 64,
+  ...NEVER,
+} as const;
+
 interface Changes {
   readonly forgotten?: readonly string[];
   readonly payment?: Bought['payment'];
@@ -131,18 +140,10 @@ function evidence(changes: Changes = {}): Evidence {
     },
     ...changes.facts,
   };
-  const one = {
-    id: 'c1-1',
-    service: 'bundle',
-    accountId: 'a1',
-    end: 'finished',
-    bytes: 64,
-    ...NEVER,
-  } as const;
   return {
     books,
     facts,
-    served: changes.served ?? [one],
+    served: changes.served ?? [SERVED],
     timeline: createTimeline(() => 0),
     forgotten: changes.forgotten ?? [],
     complaints: [],
@@ -220,15 +221,7 @@ test('a call that was charged twice, or not at all, is found', () => {
 });
 
 test('an answer of the upstream for an account whose client did not ask is found', () => {
-  const stolen = {
-    id: 'c9-9',
-    service: 'bundle',
-    accountId: 'a1',
-    end: 'finished',
-    bytes: 64,
-    ...NEVER,
-  } as const;
-  fails({ served: [stolen] }, /nobody was served unpaid/);
+  fails({ served: [{ ...SERVED, id: 'c9-9' }] }, /nobody was served unpaid/);
 });
 
 test('a cheat that was served is found', () => {
